@@ -170,3 +170,23 @@ def test_a_process_reward_model_is_examined_by_its_pooled_steps(
     assert reported.code == 0, reported.err
     assert [Path(path).name for path in reported.json["wrote"]] == ["report.html"]
     assert cli("data", "check", tmp_path / "steps.jsonl").code == 0
+
+
+def test_a_reward_model_without_a_template_is_given_one(
+    cli: Cli, project: Path, comparisons: Path, tmp_path: Path
+) -> None:
+    bare = tmp_path / "bare"
+    shutil.copytree(project / "artifacts" / "reward-model" / "reward", bare)
+    for name in ("manifest.json", "admission.json", "training_prompts.json"):
+        (bare / name).unlink()
+    template = tmp_path / "mine.jinja"
+    (bare / "chat_template.jinja").rename(template)
+    rows = ["--comparisons", comparisons, "--project", project]
+    refused = cli("eval", bare, *rows)
+    assert refused.code == 1 and "or choose one with template.file" in refused.err
+    given = cli("eval", bare, f"template.file={template}", *rows, "--json")
+    assert given.code == 0, given.err
+    shutil.copy(template, bare / "chat_template.jinja")
+    assert cli("eval", bare, *rows, "--json").json["held_out_loss"] == given.json["held_out_loss"]
+    twice = cli("eval", "reward", f"template.file={template}", *rows, "--exclude-leaks")
+    assert twice.code == 1 and "has a chat template of its own" in twice.err

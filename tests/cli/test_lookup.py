@@ -11,7 +11,7 @@ def test_a_model_that_is_not_there_gets_a_suggestion(cli: Cli, project: Path, tm
     prompts = project / "data" / "prompts.jsonl"
     result = cli("sample", "bose", "--prompts", prompts, "--out", tmp_path / "a.jsonl", "--project", project)
     assert result.code == 1
-    assert result.err.startswith("ProjectError  model = 'bose'") and 'Did you mean "base"?' in result.err
+    assert result.err.startswith("ProjectError  MODEL = 'bose'") and 'Did you mean "base"?' in result.err
     assert not (tmp_path / "a.jsonl").exists()
 
 

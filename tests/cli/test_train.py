@@ -1,6 +1,7 @@
 """`fairlead train`: keys and their help, errors, finished runs, and runs that resume."""
 
 import re
+import shutil
 from pathlib import Path
 
 import pytest
@@ -222,3 +223,49 @@ def test_rounds_name_the_file_they_wait_for(cli: Cli, project: Path) -> None:
     outcome = cli("train", "rounds", *words, "--project", project)
     assert outcome.code == 130
     assert "Round 1 of 3 waits for people" in outcome.err and "asked-1.jsonl" in outcome.err
+
+
+def test_a_damaged_model_is_refused_before_a_run_opens(cli: Cli, project: Path, tmp_path: Path) -> None:
+    """In every role: the model to train, rewards, the probe, the judge, and the model to examine."""
+    good, language = tmp_path / "good", tmp_path / "language"
+    without_manifest = shutil.ignore_patterns("manifest.json")
+    shutil.copytree(project / "artifacts" / "model" / "base", language, ignore=without_manifest)
+    shutil.copytree(language, good)
+    (good / "model.safetensors").write_bytes(b"")
+    damaged, weights = str(good), "model.safetensors: is empty"
+    no_reward = "is no reward model: its weights have no head 'score'"
+    prompts = "prompts=data/prompts.jsonl"
+    rule = "reward=rule:length=1-9"
+    sampling: list[str | Path] = ["--prompts", project / "data" / "prompts.jsonl", "--max-new-tokens", "2"]
+    rows: list[str | Path] = ["--comparisons", project / "data" / "comparisons.jsonl"]
+    cases: list[tuple[list[str | Path], str]] = [
+        (["train", "sft", f"model={damaged}", "demonstrations=data/demonstrations.jsonl"], weights),
+        (["train", "ppo", f"model={damaged}", rule, prompts], weights),
+        (["train", "ppo", "model=base", f"reward={language}", prompts], no_reward),
+        (["train", "grpo", "model=base", f"reward={damaged}", prompts], weights),
+        (["train", "grpo", "model=base", rule, f"extra={{'{damaged}'=1.0}}", prompts], weights),
+        (["train", "grpo", "model=base", rule, f"probe={language}", prompts], no_reward),
+        (["train", "best-of-n", "model=base", f"reward={language}", prompts], no_reward),
+        (["train", "rounds", "model=base", f"reward={language}", prompts], no_reward),
+        (["train", "average", "a=base", f"b={damaged}"], weights),
+        (["sample", damaged, *sampling, "--out", tmp_path / "out.jsonl"], weights),
+        (["compare", "base", damaged, *sampling, "--judge", "rule:length=1-9"], weights),
+        (["compare", "base", "sft", *sampling, "--judge", f"reward:{language}"], no_reward),
+        (["eval", str(language), *rows], no_reward),
+    ]
+    runs = sorted((project / "runs").iterdir())
+    for words, message in cases:
+        name = ["name=damaged"] if words[0] == "train" else []
+        refused = cli(*words, *name, "--project", project)
+        assert refused.code == 1 and refused.err.startswith("ModelError  "), (words, refused.err)
+        assert message in refused.err and "starting" not in refused.err, (words, refused.err)
+        made = [run.name for run in sorted((project / "runs").iterdir()) if run not in runs]
+        assert all(run.startswith("sample-base") for run in made), words  # compare's first model answered
+
+
+def test_a_report_says_that_the_folder_of_its_run_is_missing(cli: Cli, project: Path, tmp_path: Path) -> None:
+    copy = tmp_path / "project"
+    shutil.copytree(project, copy, ignore=shutil.ignore_patterns("runs"))
+    refused = cli("report", "sft", "--project", copy)
+    assert refused.code == 1
+    assert "made this artifact, but its folder is missing from" in refused.err

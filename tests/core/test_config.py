@@ -7,6 +7,7 @@ import pytest
 from fairlead.core import config
 from fairlead.core.config import Advanced, DatasetRef, ModelRef, Ref
 from fairlead.core.errors import ConfigError, require
+from fairlead.train.settings import ReadsConversations
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -320,3 +321,14 @@ def test_defaults_are_those_of_the_recipe() -> None:
     defaults = config.defaults(Recipe)
     assert defaults["optim.warmup"] == 10 and defaults["guard.rate"] == 2.0 and defaults["rank"] == 1
     assert "name" not in defaults
+
+
+def test_a_template_s_path_is_relative_to_the_file_that_names_it(tmp_path: Path) -> None:
+    (tmp_path / "configs").mkdir()
+    (tmp_path / "configs" / "mine.jinja").write_text("", encoding="utf-8")
+    path = tmp_path / "configs" / "sft.toml"
+    path.write_text('[template]\nfile = "mine.jinja"\n', encoding="utf-8")
+    assert config.load(ReadsConversations, path).template.file == str(path.parent / "mine.jinja")
+    assert config.load(ReadsConversations, path, ["template.file=mine.jinja"]).template.file == "mine.jinja"
+    path.write_text('[template]\nfile = "chatml"\n', encoding="utf-8")
+    assert config.load(ReadsConversations, path).template.file == "chatml"

@@ -102,7 +102,7 @@ def test_a_head_of_zeros_is_refused(folder: Path, tmp_path: Path) -> None:
 
 
 def test_a_head_that_is_missing_is_no_model(folder: Path, tmp_path: Path) -> None:
-    with pytest.raises(ModelError, match="score.weight"):
+    with pytest.raises(ModelError, match="its weights have no head 'score'"):
         examined(copy_of(folder, tmp_path / "headless", score=None), rows(6))
 
 
@@ -137,10 +137,10 @@ def test_texts_that_are_too_long_are_an_error_or_left_out(folder: Path) -> None:
         match=rf"rows.jsonl: 1 pair is longer .* {CONTEXT} tokens; the first is number 4 .*--drop",
     ):
         examined(folder, mixed)
-    report = examined(folder, mixed, drop=True)
+    report = examined(folder, mixed, reading=admission.Reading(drop=True))
     assert (report["pairs"], report["dropped"]) == (9, 1)
     with pytest.raises(DataError, match="all 1 pairs are longer"):
-        examined(folder, [endless], drop=True)
+        examined(folder, [endless], reading=admission.Reading(drop=True))
 
 
 def test_the_members_of_an_ensemble_are_compared(folder: Path, tmp_path: Path) -> None:

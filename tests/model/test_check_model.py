@@ -240,6 +240,25 @@ def test_an_adapter_whose_base_is_elsewhere_names_the_line_to_change(tmp_path: P
         check_model(str(folder))
 
 
+@pytest.mark.parametrize(
+    ("parent", "remedy"),
+    [
+        ("model/base", "Make model/base again with the command that made it, or restore its folder."),
+        ("file:qwen", "Put the base there, or a link to it: ln -s BASE /elsewhere/qwen"),
+    ],
+)
+def test_an_artifact_whose_base_is_gone_is_not_to_be_edited(tmp_path: Path, parent: str, remedy: str) -> None:
+    folder = adapter(tmp_path)
+    settings = json.loads((folder / "adapter_config.json").read_text())
+    settings["base_model_name_or_path"] = "/elsewhere/qwen"
+    (folder / "adapter_config.json").write_text(json.dumps(settings))
+    manifest = {"parents": [{"role": "demonstrations", "name": "file:x"}, {"role": "model", "name": parent}]}
+    (folder / "manifest.json").write_text(json.dumps(manifest))
+    with pytest.raises(ModelError) as caught:
+        check_model(str(folder))
+    assert str(caught.value) == f"{folder}: the base of this adapter is not at /elsewhere/qwen. {remedy}"
+
+
 def test_adapters_of_other_kinds(tmp_path: Path) -> None:
     base = save_model(tmp_path / "base", "qwen2")
     scaled = IA3Config(

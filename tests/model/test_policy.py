@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from safetensors.torch import save_file
 from torch import Tensor
 from transformers import AutoTokenizer, GenerationConfig
 
@@ -139,8 +140,18 @@ def test_an_adapter_can_stand_on_an_adapter(tmp_path: Path) -> None:
 def test_an_adapter_whose_base_is_gone_is_refused(tmp_path: Path) -> None:
     policy(tmp_path / "the-base", lora=Lora(4, 8)).save(tmp_path / "adapter")
     (tmp_path / "the-base").rename(tmp_path / "moved")
-    with pytest.raises(ModelError, match="adapter: the base of this adapter is not at ../the-base"):
+    with pytest.raises(ModelError, match="adapter: the base of this adapter is not at .*/the-base"):
         load_policy(str(tmp_path / "adapter"))
+
+
+def test_a_template_is_refused_before_the_network_is_loaded(tmp_path: Path) -> None:
+    made = policy(tmp_path / "model")
+    weights = {name: torch.full_like(value, torch.nan) for name, value in made.network.state_dict().items()}
+    save_file(weights, tmp_path / "model" / "model.safetensors", metadata={"format": "pt"})
+    with pytest.raises(ModelError, match="weights are not a finite number"):
+        load_policy(str(tmp_path / "model"))
+    with pytest.raises(ModelError, match="template.file=none.jinja: no such file"):
+        load_policy(str(tmp_path / "model"), template=Template(file="none.jinja"))
 
 
 def test_a_full_policy_says_the_same_when_loaded(tmp_path: Path) -> None:

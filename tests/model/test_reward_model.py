@@ -71,9 +71,7 @@ def test_an_adapter_trains_itself_and_the_head_and_nothing_else(tmp_path: Path) 
 
 
 def test_a_language_model_is_no_reward_model(tmp_path: Path) -> None:
-    with pytest.raises(
-        ModelError, match=r"weights are missing.*score.weight.*would be random, so the model is refused"
-    ):
+    with pytest.raises(ModelError, match="is no reward model: its weights have no head 'score'"):
         load_reward_model(str(save_model(tmp_path / "base")))
 
 
@@ -83,7 +81,7 @@ def test_a_reward_model_without_its_head_is_refused(tmp_path: Path) -> None:
     del weights["score.weight"]
     save_file(weights, folder / "model.safetensors", metadata={"format": "pt"})
     for load in (load_reward_model, load_critic):
-        with pytest.raises(ModelError, match="score.weight"):
+        with pytest.raises(ModelError, match="no head 'score'"):
             load(str(folder))
 
 

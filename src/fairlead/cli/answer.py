@@ -25,7 +25,7 @@ def answer(model: Model, template: TemplateWords = None, project: ProjectDir = N
     from fairlead.rollout.engine import LocalEngine
     from fairlead.rollout.records import SampleRequest, SamplingParams
 
-    policy = load_policy(reference, template=read_template(template))
+    policy = load_policy(reference, template=read_template(template, project))
     engine = LocalEngine(policy)
     for line in sys.stdin:
         request: dict[str, Any] = json.loads(line)

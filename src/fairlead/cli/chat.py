@@ -44,7 +44,7 @@ def chat(
     from fairlead.rollout.engine import LocalEngine
     from fairlead.rollout.records import SampleRequest, SamplingParams
 
-    policy = load_policy(reference, template=read_template(template))
+    policy = load_policy(reference, template=read_template(template, project))
     if policy.chat.note is not None:
         print_note(policy.chat.note)
     engine = LocalEngine(policy)

@@ -159,7 +159,7 @@ def check(
         from fairlead.cli.lookup import find_model, load_path
         from fairlead.cli.preview import check_fit
 
-        fit = check_fit(file, load_path(find_model(model, project)), read_template(template))
+        fit = check_fit(file, load_path(find_model(model, project)), read_template(template, project))
         facts["model"] = {"name": model, **fit.facts()}
         lines += fit.report_lines(MAX_PRINTED)
     num_unfit = fit.num_unfit if fit is not None else 0

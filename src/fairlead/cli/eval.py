@@ -13,6 +13,7 @@ from fairlead.cli.leaks import ExcludeLeaks, leak_lines
 from fairlead.cli.lookup import ProjectDir, open_project
 from fairlead.cli.metrics_text import format_estimate, left_out_line
 from fairlead.cli.output import AsJson, print_note, print_result, relative_path
+from fairlead.cli.sampling_options import TemplateWords, read_template
 from fairlead.core import files
 from fairlead.core.errors import GateRefused
 from fairlead.core.spelling import OPTIONS
@@ -41,6 +42,7 @@ def evaluate(
         int, typer.Option(help="Maximum length of a conversation; 0 uses the model's context.")
     ] = 0,
     exclude_leaks: ExcludeLeaks = False,
+    template: TemplateWords = None,
     seed: Annotated[int, typer.Option(help="Seed for splits, baselines and bootstrap.")] = 0,
     project: ProjectDir = None,
     as_json: AsJson = False,
@@ -54,6 +56,7 @@ def evaluate(
     from fairlead.cli.sampled_answers import unique_name
     from fairlead.core import config as configs
     from fairlead.eval import reward
+    from fairlead.model.check_inputs import checker
 
     settings = {
         "model": model,
@@ -61,11 +64,14 @@ def evaluate(
         "drop": drop,
         "max_tokens": max_tokens,
         "exclude_leaks": exclude_leaks,
+        "template": read_template(template),
         "seed": seed,
     }
     config = configs.from_dict(reward.Config, {"name": "", **settings}, spelling=OPTIONS)
     config = dataclasses.replace(config, name=unique_name(opened_project, config, model, "on", comparisons))
-    with open_run(opened_project, "eval", config, kind=reward.KIND, spelling=OPTIONS) as run:
+    with open_run(
+        opened_project, "eval", config, kind=reward.KIND, spelling=OPTIONS, check=checker(config)
+    ) as run:
         if run.finished is not None:
             print_note(f"{run.id} has already finished; showing its result.")
         evaluation = reward.main(config, run)

@@ -83,7 +83,7 @@ def export(
             source,
             conversations,
             keep_rounding=keep_rounding,
-            template=read_template(template),
+            template=read_template(template, project),
             source=str(prompts or "Fairlead's own prompts"),
         )
     if out.exists():

@@ -8,7 +8,7 @@ import typer
 from fairlead.core.config import Ref
 from fairlead.core.errors import ProjectError
 from fairlead.store.artifact import find_artifacts
-from fairlead.store.project import PROJECT_FILE, Project, find_project, load_project
+from fairlead.store.project import Project, find_project, load_project, project_root
 from fairlead.store.resolve_inputs import ResolvedInput, resolve_input
 
 ProjectDir = Annotated[
@@ -23,7 +23,7 @@ def open_project(folder: Path | None) -> Project:
 
 def find_model(ref: str, folder: Path | None, *, or_reward_model: bool = False) -> ResolvedInput:
     """The artifact, folder or Hub model that `ref` names.  Outside a project there are no artifacts."""
-    if folder is None and not _in_project():
+    if folder is None and project_root(Path.cwd()) is None:
         return _outside_project(ref)
     project = open_project(folder)
     kinds = {artifact.manifest.kind for artifact in find_artifacts(project, ref)}
@@ -34,11 +34,6 @@ def find_model(ref: str, folder: Path | None, *, or_reward_model: bool = False) 
 def load_path(model: ResolvedInput) -> str:
     """The folder or Hub name that transformers loads the model from."""
     return model.ref if model.location is None else str(model.location)
-
-
-def _in_project() -> bool:
-    current_folder = Path.cwd()
-    return any((folder / PROJECT_FILE).is_file() for folder in (current_folder, *current_folder.parents))
 
 
 def _outside_project(ref: str) -> ResolvedInput:

@@ -9,6 +9,7 @@ from fairlead.core import config as configs
 from fairlead.core import digest
 from fairlead.core.spelling import OPTIONS
 from fairlead.core.template_settings import OWN_TEMPLATE
+from fairlead.model.check_inputs import checker
 from fairlead.recipes import sample
 from fairlead.store.artifact import Artifact
 from fairlead.store.project import Project
@@ -23,7 +24,9 @@ def sample_answers(project: Project, settings: Mapping[str, Any]) -> tuple[Artif
     config = configs.from_dict(sample.Config, {"name": "", **settings}, spelling=OPTIONS)
     name = unique_name(project, config, config.model, "on", config.prompts)
     config = dataclasses.replace(config, name=name)
-    with open_run(project, "sample", config, kind=sample.KIND, spelling=OPTIONS) as run:
+    with open_run(
+        project, "sample", config, kind=sample.KIND, spelling=OPTIONS, check=checker(config)
+    ) as run:
         existed = run.finished is not None
         return sample.main(config, run), existed
 

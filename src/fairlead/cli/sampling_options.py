@@ -1,13 +1,15 @@
 """Arguments and options that all sampling commands share."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from fairlead.core import config as configs
 from fairlead.core.template_settings import OWN_TEMPLATE, Template
+from fairlead.store.project import project_root
 
 Model = Annotated[
     str, typer.Argument(metavar="MODEL", help="An artifact, a folder, or OWNER/NAME on the Hub.")
@@ -53,6 +55,15 @@ class _TemplateConfig:
     template: Template = OWN_TEMPLATE
 
 
-def read_template(words: Sequence[str] | None) -> Template:
-    """The `[template]` settings of a command line.  Raises ConfigError."""
-    return configs.load(_TemplateConfig, None, words or ()).template
+def read_template(words: Sequence[str] | None, project: Path | None = None) -> Template:
+    """The `[template]` settings of a command line.  Raises ConfigError.
+
+    The path of a template is relative to the working directory, or else to the root of `project` or of the
+    project around the working directory, as for the inputs of a run.
+    """
+    template = configs.load(_TemplateConfig, None, words or ()).template
+    root = project or project_root(Path.cwd())
+    if root is not None and template.file and not Path(template.file).exists():
+        in_project = root / template.file
+        return replace(template, file=str(in_project)) if in_project.is_file() else template
+    return template

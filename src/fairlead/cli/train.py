@@ -26,6 +26,7 @@ from fairlead.core import config_keys
 from fairlead.core.config_keys import Key
 from fairlead.core.errors import ConfigError
 from fairlead.core.partial_module import load_names
+from fairlead.model.check_inputs import checker
 from fairlead.store.artifact import Artifact
 from fairlead.store.run import open_run
 from fairlead.train import diagnostics
@@ -178,7 +179,7 @@ def _train(name: str, words: list[str], folder: Path | None, as_json: bool) -> N
     config = configs.load(
         settings.Config, Path(words[0]) if has_file else None, words[1:] if has_file else words
     )
-    with open_run(project, name.replace("-", "_"), config, kind=settings.KIND) as run:
+    with open_run(project, name.replace("-", "_"), config, kind=settings.KIND, check=checker(config)) as run:
         finished_before = run.finished is not None
         latest = run.latest_checkpoint()
         if finished_before:

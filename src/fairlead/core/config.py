@@ -67,12 +67,16 @@ class Given(NamedTuple):
 
 
 def load(config_class: type[C], path: Path | None = None, overrides: Sequence[str] = ()) -> C:
-    """Values from a TOML file, then `key=value` overrides.  Raises ConfigError with all bad keys."""
+    """Values from a TOML file, then `key=value` overrides.  Raises ConfigError with all bad keys.
+
+    The path of a chat template in the file is relative to the folder of the file.
+    """
     keys = _Keys(config_class)
     problems: list[str] = []
     given: dict[str, Given] = {}
     if path is not None:
-        given |= _from_file(keys, path, problems)
+        from_file = _from_file(keys, path, problems)
+        given |= {key: _placed(keys, key, value, path.parent) for key, value in from_file.items()}
     given |= _from_words(keys, overrides, problems)
     return _build(config_class, given, problems)
 
@@ -214,6 +218,14 @@ def _from_file(keys: _Keys, path: Path, problems: list[str]) -> dict[str, Given]
         raise ConfigError(f"{path}: not valid TOML: {error}.") from error
     places = {spelling: f"{path}:{number}" for spelling, number in _lines_of_keys(text)}
     return _resolve(keys, _flattened(values, keys.tables), places, str(path), problems)
+
+
+def _placed(keys: _Keys, key: str, given: Given, folder: Path) -> Given:
+    """The value with the path of a template relative to the file that names it."""
+    is_template = any(isinstance(mark, Ref) and mark.kind == "template" for mark in marks(keys.hints[key]))
+    if not is_template or not isinstance(given.value, str) or not (folder / given.value).is_file():
+        return given
+    return given._replace(value=str(folder / given.value))
 
 
 def _from_words(keys: _Keys, words: Sequence[str], problems: list[str]) -> dict[str, Given]:

@@ -75,12 +75,17 @@ class ChatFormat:
         # The style that worked last comes first.
         self._styles = [_CallStyle(text, none) for text in (False, True) for none in (False, True)]
         self._names = dict(tokenizer.special_tokens_map)  # bos_token, eos_token, ... for the template
-        declared_ids = [declared] if declared is None or isinstance(declared, int) else declared
-        known = {tokenizer.eos_token_id, *declared_ids, *map(self._token_id, self._chosen.stop_tokens)}
+        known = {tokenizer.eos_token_id, *map(self._token_id, self._chosen.stop_tokens)}
         self.end_of_turn = self._find_end_of_turn()
         if self.end_of_turn is not None:
             known.add(tokenizer.convert_tokens_to_ids(self.end_of_turn))
         self.stop_ids = frozenset(token for token in known if isinstance(token, int))
+        self.declare(declared)
+
+    def declare(self, end_tokens: int | Iterable[int] | None) -> None:
+        """Add the end tokens that a model names, which may be read after the template was checked."""
+        declared = [end_tokens] if isinstance(end_tokens, int) else end_tokens or ()
+        self.stop_ids |= {token for token in declared if isinstance(token, int)}
 
     @property
     def template(self) -> str:

@@ -8,13 +8,14 @@ import json
 import shutil
 import tempfile
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, replace
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from fairlead.core import files
-from fairlead.core.errors import DataError
+from fairlead.core.errors import ConfigError, DataError
 from fairlead.core.plural import agreeing, counted
+from fairlead.core.template_settings import OWN_TEMPLATE, Template
 from fairlead.data.records import Messages
 from fairlead.eval import admission_verdict, reward_metrics, reward_scoring
 from fairlead.eval.admission_verdict import AdmissionDecision
@@ -30,14 +31,26 @@ from fairlead.train.admission_gate import REPORT
 from fairlead.train.training_prompts import TrainingPrompts
 
 
+@dataclass(frozen=True)
+class Reading:
+    """How an examination reads its pairs: Reading(max_tokens=512, drop=True)."""
+
+    max_tokens: int = 0  # of a conversation; 0 is the context of the model
+    drop: bool = False  # leave out and count longer pairs
+    # for a model without a chat template of its own; every run reads another model with its own
+    template: Template = OWN_TEMPLATE
+
+
+DEFAULT_READING = Reading()
+
+
 def examine(
     reference: str,
     pairs: EvaluationPairs,
     *,
     micro_tokens: int,
     source: str,
-    max_tokens: int = 0,
-    drop: bool = False,
+    reading: Reading = DEFAULT_READING,
     trained: PreSaveState | None = None,
     leaks: Mapping[str, Any] | None = None,
 ) -> dict[str, Any]:
@@ -46,12 +59,18 @@ def examine(
     `leaks` is what `eval.leaks` found among the pairs, for the report and the verdict; None if nothing was
     compared, as for a model without a lineage.
     """
-    model = load_reward_model(reference)
-    longest = max_tokens or (None if trained else model.context)  # pairs of the training data fit
+    template = reading.template
+    model = load_reward_model(reference, fallback=template)
+    if template != OWN_TEMPLATE and model.chat.settings != template:
+        raise ConfigError(
+            f"template: {reference} has a chat template of its own, with which every run reads it. Leave out "
+            "template.KEY=VALUE, which is for a reward model without one."
+        )
+    longest = reading.max_tokens or (None if trained else model.context)  # pairs of the training data fit
     encoded = reward_scoring.encode_pairs(model, pairs.held_out, max_tokens=longest, source=source)
     fitting = [i for i, pair in enumerate(encoded) if pair is not None]
     num_dropped = len(encoded) - len(fitting)
-    if num_dropped and not drop:
+    if num_dropped and not reading.drop:
         first = next(i for i, pair in enumerate(encoded) if pair is None)
         raise DataError(
             f"{source}: {counted(num_dropped, 'pair')} {agreeing(num_dropped, 'is')} longer than the model's "
@@ -72,7 +91,7 @@ def examine(
     members = [
         first_scores,
         *(
-            reward_scoring.score_pairs(load_reward_model(member), rows, micro_tokens)
+            reward_scoring.score_pairs(load_reward_model(member, fallback=template), rows, micro_tokens)
             for member in member_folders(reference)[1:]
         ),
     ]

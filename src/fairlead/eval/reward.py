@@ -26,12 +26,14 @@ from fairlead.store.artifact import Artifact
 from fairlead.store.run import Run
 from fairlead.train import training_prompts
 from fairlead.train.meter import Meter
+from fairlead.train.settings import ReadsConversations
+from fairlead.train.template import given_template
 
 KIND = "evaluation"
 
 
 @dataclass(frozen=True, kw_only=True)
-class Config:
+class Config(ReadsConversations):
     name: str  # name of the evaluation that is written
     model: RewardModelRef  # reward model to examine
     comparisons: DatasetRef  # native comparisons; ties are left out
@@ -79,8 +81,7 @@ def main(config: Config, run: Run) -> Artifact:
         EvaluationPairs(held_out, train, read_pair_metadata(path), config.seed),
         micro_tokens=config.micro_tokens,
         source=config.comparisons,
-        max_tokens=config.max_tokens,
-        drop=config.drop,
+        reading=admission.Reading(config.max_tokens, config.drop, given_template(run, config.template)),
         leaks=leaks.as_dict(excluded=True),
     )
     meter.flush()

@@ -12,6 +12,8 @@ from pathlib import Path
 from typing import Any
 
 from fairlead.core.errors import ModelError
+from fairlead.core.plural import counted
+from fairlead.store.artifact import MANIFEST
 
 PICKLES = ("*.bin", "*.pt", "*.pth", "*.ckpt", "*.pkl")
 ADAPTER_CONFIG = "adapter_config.json"
@@ -94,7 +96,7 @@ def check_model(reference: str) -> None:
 
     A name like `org/model` is left to the Hub; its configuration is checked when it is loaded.
     """
-    folder = _local_folder(reference)
+    folder = local_folder(reference)
     if folder is None:
         return
     try:
@@ -114,7 +116,7 @@ def is_local(reference: str) -> bool:
 
 def check_folder(reference: str) -> None:
     """Raise ModelError unless a local folder has a configuration and complete weights that can be trained."""
-    folder = _local_folder(reference)
+    folder = local_folder(reference)
     if folder is None:
         return
     if not (folder / "config.json").is_file():
@@ -127,7 +129,7 @@ def check_folder(reference: str) -> None:
     check_weights(folder)
 
 
-def _local_folder(reference: str) -> Path | None:
+def local_folder(reference: str) -> Path | None:
     """The folder of a local model; None for a name on the Hub.  Raises ModelError for anything else."""
     folder = Path(reference)
     if not folder.exists():
@@ -186,21 +188,25 @@ def has_tokenizer(folder: Path) -> bool:
 
 def check_weights(folder: Path) -> None:
     """Raise ModelError unless the safetensors files are complete and hold full weights."""
-    if (folder / "model.safetensors").is_file():
-        paths = [folder / "model.safetensors"]
-    elif (folder / INDEX).is_file():
-        paths = _indexed_shards(folder)
-    else:
-        paths = sorted(folder.glob("*.safetensors"))
-        if not paths:
-            _refuse_weights(folder)
-        if any("-of-" in path.name for path in paths):
-            raise ModelError(
-                f"{folder}: the weights are in {len(paths)} shards, but {INDEX} is missing. Copy it from "
-                "where the shards come from."
-            )
-    for path in paths:
+    for path in weight_files(folder):
         _check_dtypes(read_header(path), folder)
+
+
+def weight_files(folder: Path) -> list[Path]:
+    """The safetensors files of a model.  Raises ModelError if one is missing."""
+    if (folder / "model.safetensors").is_file():
+        return [folder / "model.safetensors"]
+    if (folder / INDEX).is_file():
+        return _indexed_shards(folder)
+    paths = sorted(folder.glob("*.safetensors"))
+    if not paths:
+        _refuse_weights(folder)
+    if any("-of-" in path.name for path in paths):
+        raise ModelError(
+            f"{folder}: the weights are in {counted(len(paths), 'shard')}, but {INDEX} is missing. Copy it "
+            "from where the shards come from."
+        )
+    return paths
 
 
 def read_header(path: Path) -> dict[str, Any]:
@@ -299,10 +305,28 @@ def check_adapter_folder(folder: Path) -> None:
         )
     base = adapter_base(folder)
     if not Path(base).is_dir() and is_local(base):
-        raise ModelError(
-            f"{folder}: the base of this adapter is not at {base}. Write the path or the Hub name of the "
-            f"base into base_model_name_or_path in {folder / ADAPTER_CONFIG}."
+        raise ModelError(_missing_base(folder, base))
+
+
+def _missing_base(folder: Path, base: str) -> str:
+    """Where the base was expected, and what brings it back."""
+    expected = (folder / base).resolve()
+    finding = f"{folder}: the base of this adapter is not at {base if base.startswith('~') else expected}."
+    if not (folder / MANIFEST).is_file():
+        return (
+            f"{finding} Write the path or the Hub name of the base into base_model_name_or_path in "
+            f"{folder / ADAPTER_CONFIG}."
         )
+    # An artifact of a project: a changed file would no longer have its digest.
+    parents = read_json(folder / MANIFEST).get("parents")
+    names = [
+        str(parent.get("name"))
+        for parent in (parents if isinstance(parents, list) else [])
+        if isinstance(parent, dict) and parent.get("role") == "model"
+    ]
+    if names and ":" not in names[0]:
+        return f"{finding} Make {names[0]} again with the command that made it, or restore its folder."
+    return f"{finding} Put the base there, or a link to it: ln -s BASE {expected}"
 
 
 def _indexed_shards(folder: Path) -> list[Path]:

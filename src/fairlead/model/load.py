@@ -124,9 +124,10 @@ def load_language_model(
     """
     check_model(reference)
     tokenizer = load_tokenizer(reference)
+    chat = ChatFormat(tokenizer, template, source=reference)  # it may refuse, so it comes before the network
     network = load_causal_lm(reference)
     check_vocabulary(network, tokenizer, reference)
-    chat = ChatFormat(tokenizer, template, declared=declared_stops(network), source=reference)
+    chat.declare(declared_stops(network))
     return network, chat
 
 

@@ -20,7 +20,12 @@ from fairlead.core.template_settings import OWN_TEMPLATE, Template
 from fairlead.encoding.chat_format import ChatFormat
 from fairlead.forward import decoder
 from fairlead.model import adapters, load, quantize, reward_reading
-from fairlead.model.check_model import adapter_base, adapter_task, check_model, is_adapter
+from fairlead.model.check_inputs import check_reward_model
+from fairlead.model.check_model import (
+    adapter_base,
+    adapter_task,
+    is_adapter,
+)
 from fairlead.model.check_network import check_network, check_vocabulary
 from fairlead.model.policy import Policy
 from fairlead.model.reward_config import Aspects, check_reward_config, read_aspects, read_scale, read_steps
@@ -77,16 +82,16 @@ def load_reward_model(reference: str, *, fallback: Template = OWN_TEMPLATE) -> S
     It reads conversations with its own chat template; `fallback` is for a tokenizer without one.
     Raises ModelError if a weight is missing from the files or a setting is unusable.
     """
-    check_model(reference)
+    check_reward_model(reference)
     tokenizer = load.load_tokenizer(reference)
     template = OWN_TEMPLATE if tokenizer.chat_template else fallback
     if not tokenizer.chat_template and not template.file:
         raise ModelError(
             f"{reference}: the tokenizer of the reward model has no chat template, so nothing says how it "
-            "reads "
-            "a conversation. Copy chat_template.jinja into its folder from the model that it was trained "
-            "from."
+            "reads a conversation. Copy chat_template.jinja into its folder from the model that it was "
+            "trained from, or choose one with template.file."
         )
+    chat = ChatFormat(tokenizer, template, source=reference)
     if is_adapter(reference):
         network = _load_classifier_adapter(Path(reference))
     else:
@@ -96,8 +101,8 @@ def load_reward_model(reference: str, *, fallback: Template = OWN_TEMPLATE) -> S
     check_vocabulary(network, tokenizer, reference)
     check_reward_config(network.config, reference)
     load.to_default_device(network)
-    declared = getattr(network.config, "end_token_ids", network.config.eos_token_id)
-    model = ScalarModel(network, ChatFormat(tokenizer, template, declared=declared, source=reference))
+    chat.declare(getattr(network.config, "end_token_ids", network.config.eos_token_id))
+    model = ScalarModel(network, chat)
     if not reward_reading.is_read_at_end_of_answer(network.config):
         model.reads_whole_rendering = True
         padding = reward_reading.padding_of(network.config)

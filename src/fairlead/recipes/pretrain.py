@@ -94,11 +94,16 @@ def main(config: Config, run: Run) -> Artifact:
 
     # 1. Model: random weights and a tokenizer trained on the documents, or the model to continue from
     documents = read_documents(run.data_path("documents"))
+    # a base model needs no chat template as long as no document is a conversation
+    has_conversations = not all(isinstance(document, str) for document in documents)
+    template = given_template(run, config.template)
+    chat: ChatFormat | None = None
     tokenizer: PreTrainedTokenizerBase
     network: PreTrainedModel
     if config.model:
         check_model(run.model_path("model"))
         tokenizer = load_tokenizer(run.model_path("model"))
+        chat = ChatFormat(tokenizer, template, source=config.model) if has_conversations else None
         network = load_causal_lm(run.model_path("model"))
         check_vocabulary(network, tokenizer, config.model)
     else:
@@ -110,14 +115,9 @@ def main(config: Config, run: Run) -> Artifact:
         network = from_scratch.new_network(shape, new_tokenizer, run_seed=config.seed)
     to_default_device(network)
     device = default_device()
-    chat = None  # a base model needs no chat template as long as no document is a conversation
-    if not all(isinstance(document, str) for document in documents):
-        chat = ChatFormat(
-            tokenizer,
-            given_template(run, config.template),
-            declared=declared_stops(network),
-            source=config.model or "the new model",
-        )
+    if has_conversations:
+        chat = chat or ChatFormat(tokenizer, template, source="the new model")
+        chat.declare(declared_stops(network))
     rows = [
         piece for document in documents for piece in encode_text(tokenizer, document, config.context, chat)
     ]

@@ -19,6 +19,7 @@ from fairlead.core.template_settings import OWN_TEMPLATE, Template
 from fairlead.data.records import Message, Messages
 from fairlead.encoding import batching
 from fairlead.encoding.chat import Encoded
+from fairlead.encoding.chat_format import ChatFormat
 from fairlead.examples.pairs import encode_prompts
 from fairlead.model import load, quantize
 from fairlead.model.policy import Policy
@@ -67,16 +68,15 @@ def merge_adapter(
     With `keep_rounding` the adapter is merged into the dequantised 4-bit base, which is exact.  At most
     MAX_PROMPTS prompts are sampled.
     """
-    trained = _policy(load.load_with_adapter(folder), folder, template)  # type: ignore[arg-type]
+    chat = load.load_chat_format(str(folder), template, declared=None)  # refuses a template first
+    trained = _policy(load.load_with_adapter(folder), chat)  # type: ignore[arg-type]
     encoded = encode_prompts(trained, prompts[:MAX_PROMPTS], max_new_tokens=MAX_NEW_TOKENS, source=source)
     request = SampleRequest(prompts=encoded, params=SamplingParams(max_new_tokens=MAX_NEW_TOKENS), seed=0)
     rollouts = LocalEngine(trained).sample(request)
     rows = [training_row(rollout) for rollout in rollouts]
     trained_logps = _next_token_logps(trained, rows)
     del trained  # holds one network in memory at a time
-    merged = _policy(
-        load.load_with_adapter(folder, rounded=keep_rounding).merge_and_unload(), folder, template
-    )
+    merged = _policy(load.load_with_adapter(folder, rounded=keep_rounding).merge_and_unload(), chat)
     merged_logps = _next_token_logps(merged, rows)
     tokens = torch.tensor([token for rollout in rollouts for token in rollout.tokens])
     gap = _measure_gap(trained_logps, merged_logps, tokens.to(trained_logps.device))
@@ -86,11 +86,10 @@ def merge_adapter(
     return merged, gap
 
 
-def _policy(network: PreTrainedModel, folder: Path, template: Template) -> Policy:
+def _policy(network: PreTrainedModel, chat: ChatFormat) -> Policy:
     load.to_default_device(network)
-    return Policy(
-        network, load.load_chat_format(str(folder), template, declared=load.declared_stops(network)), ""
-    )
+    chat.declare(load.declared_stops(network))
+    return Policy(network, chat, "")
 
 
 @torch.no_grad()

@@ -129,11 +129,16 @@ def read_settings(root: Path) -> dict[str, Any]:
 
 def find_project(start: Path) -> Project:
     """The project that contains `start`: the nearest parent folder with a fairlead.toml."""
-    start = start.resolve()
-    for folder in (start, *start.parents):
-        if (folder / PROJECT_FILE).is_file():
-            return load_project(folder)
+    root = project_root(start)
+    if root is not None:
+        return load_project(root)
     raise ProjectError(
-        f"{start}: neither this folder nor a parent folder is a project. "
+        f"{start.resolve()}: neither this folder nor a parent folder is a project. "
         "Create a project here with `fairlead init .`."
     )
+
+
+def project_root(start: Path) -> Path | None:
+    """The nearest folder with a fairlead.toml, from `start` upwards."""
+    start = start.resolve()
+    return next((folder for folder in (start, *start.parents) if (folder / PROJECT_FILE).is_file()), None)

@@ -220,13 +220,21 @@ def _row_files(artifact: Artifact) -> list[str]:
 
 @contextmanager
 def open_run(
-    project: Project, recipe: str, config: Any, *, kind: str, quiet: bool = False, spelling: Spelling = KEYS
+    project: Project,
+    recipe: str,
+    config: Any,
+    *,
+    kind: str,
+    quiet: bool = False,
+    spelling: Spelling = KEYS,
+    check: Callable[[Mapping[str, ResolvedInput]], None] | None = None,
 ) -> Iterator[Run]:
     """Open the run of this recipe, configuration and inputs, locked for this process.
 
     The same command opens the same run again.  A run without a checkpoint starts with empty metrics.  Ctrl-C
     sets `run.stop` while the run is open.  A run that ends before its first step leaves no folder.
-    `spelling` is how the command takes settings.
+    `spelling` is how the command takes settings.  `check` may refuse the inputs of a run that has not
+    finished, before it opens.
     """
     name = check_name(config.name)
     resolved = configs.resolved(config)
@@ -238,6 +246,8 @@ def open_run(
     id = run_id(recipe, config, digests)
     request = RunRequest(id, recipe, kind, name, resolved, digests, spelling)
     folder = project.runs / id
+    if check is not None and made_artifact(project, request) is None:
+        check(inputs)
     with _claimed_folder(project, request, inputs), stop_on_interrupt("" if quiet else STOPPING) as stop:
         finished = made_artifact(project, request)
         run = Run(
@@ -324,7 +334,7 @@ def find_run(project: Project, ref: str) -> Path:
         if project.runs.is_dir()
         else []
     )
-    makers = {artifact.manifest.run for artifact in find_artifacts(project, ref)}
+    makers = {artifact.manifest.run for artifact in find_artifacts(project, ref) if artifact.manifest.run}
     candidates = (
         [id for id in ids if id == ref]
         or [id for id in ids if id in makers]
@@ -333,6 +343,11 @@ def find_run(project: Project, ref: str) -> Path:
     if len(candidates) > 1:
         raise ProjectError(
             f"{ref!r} is ambiguous: it matches the runs {', '.join(candidates)}. Write more of the id."
+        )
+    if not candidates and makers:
+        raise ProjectError(
+            f"{ref!r}: the run {sorted(makers)[0]} made this artifact, but its folder is missing from "
+            f"{project.runs}. Restore it; `fairlead lineage show {ref}` reads the artifact alone."
         )
     if not candidates:
         existing = f"The project has: {', '.join(ids)}." if ids else "The project has no runs yet."

@@ -1,0 +1,51 @@
+"""Check the models of a run before it starts: policies, reward models, critics and judges.
+
+Like `check_model`, this reads names, sizes and headers of files only, and imports no torch.
+"""
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from fairlead.core import config as configs
+from fairlead.core.errors import ModelError
+from fairlead.model.check_model import ADAPTER_CONFIG, check_model, local_folder, read_header, weight_files
+from fairlead.model.ensemble import member_folders
+from fairlead.store.resolve_inputs import LLM, RULE, ResolvedInput
+
+HEAD = "score"  # name of a reward model's head
+
+
+def checker(config: Any) -> Callable[[Mapping[str, ResolvedInput]], None]:
+    """A function that raises ModelError unless every model that the configuration names can be loaded."""
+
+    def check(inputs: Mapping[str, ResolvedInput]) -> None:
+        for role, (mark, _) in configs.refs(config).items():
+            check_input(mark.kind, inputs[role])
+
+    return check
+
+
+def check_input(kind: str, source: ResolvedInput) -> None:
+    """Raise ModelError unless a model can be loaded; rules, judges behind an endpoint and data pass."""
+    if source.ref.startswith((RULE, LLM)):
+        return
+    reference = source.ref if source.location is None else str(source.location)
+    if kind == "model":
+        check_model(reference)
+    elif kind == "reward-model":
+        for member in member_folders(reference):
+            check_reward_model(member)
+
+
+def check_reward_model(reference: str) -> None:
+    """`check_model` for a reward model, which has a head.  An adapter's head is checked when it is loaded."""
+    check_model(reference)
+    folder = local_folder(reference)
+    if folder is None or (folder / ADAPTER_CONFIG).is_file():
+        return
+    names = [name for path in weight_files(folder) for name in read_header(path)]
+    if not any(name == f"{HEAD}.weight" or name.endswith(f".{HEAD}.weight") for name in names):
+        raise ModelError(
+            f"{reference}: is no reward model: its weights have no head {HEAD!r}. "
+            "Train a reward model on it with `fairlead train reward`."
+        )
