@@ -13,6 +13,7 @@ from fairlead.recipes import rounds
 from fairlead.store import lineage
 from fairlead.store.artifact import Artifact, find_artifact
 from fairlead.store.project import Project
+from fairlead.train.diagnostics import read_nothing_learned
 from fakes import STOPS_ONCE, check_finished, project_with_sft, train
 
 SETTINGS: dict[str, Any] = {
@@ -65,6 +66,16 @@ def test_each_round_learns_from_the_answers_of_the_model_before(tmp_path: Path) 
     assert rows[1]["win_rate"]["value"] > 0.5
     assert made.artifact.manifest.metrics["newest"] == "model/made-2"
     check_finished(project, rounds, made, **SETTINGS)
+
+
+def test_rounds_that_learned_nothing_say_so(tmp_path: Path) -> None:
+    project = project_with_sft(tmp_path)
+    still = {"train": ("lr=1e-12", "warmup=1", "batch=8", "rank=0", "epochs=4"), "rounds": 1}
+    made = train(project, rounds, **SETTINGS | still | {"held_out": "", "probe": ""})
+    sentence = read_nothing_learned(made.folder)
+    assert sentence.startswith("made-1: nothing was learned: in ") and sentence.endswith(".")
+    moving = train(project, rounds, **SETTINGS | {"held_out": "", "probe": "", "name": "moved", "rounds": 1})
+    assert read_nothing_learned(moving.folder) == ""
 
 
 @pytest.mark.parametrize("learn", ["dpo", "sft"])

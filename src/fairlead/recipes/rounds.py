@@ -27,6 +27,7 @@ from fairlead.ops.pool_names import Pool
 from fairlead.recipes import best_of_n, compare, dpo, sample, sft
 from fairlead.store.artifact import Artifact
 from fairlead.store.run import Run, open_run
+from fairlead.train import diagnostics
 from fairlead.train.settings import AnswersPrompts, Scoring, Template
 
 KIND = "evaluation"
@@ -102,6 +103,7 @@ def main(config: Config, run: Run) -> Artifact:
     start_answers = sample_held_out(config, run, 0, newest) if config.probe else ""
     round_rows: list[dict[str, Any]] = []
     all_data = ""
+    stages: list[Artifact] = []  # whose result may be that nothing was learned
     for number in range(1, config.rounds + 1):
         row: dict[str, Any] = {"round": number}
 
@@ -110,6 +112,7 @@ def main(config: Config, run: Run) -> Artifact:
             selected = select_by_reward(config, run, number, newest)
             row["score"] = selected.manifest.metrics["score"]  # of the model before this round's training
             new_data = selected.label
+            stages.append(selected)
         else:
             new_data = compared_by_people(config, run, number, newest)
 
@@ -121,7 +124,8 @@ def main(config: Config, run: Run) -> Artifact:
         all_data = new_data
         start_model = config.model if config.begin == "start" else newest
         training = training_config(config, number, start_model, new_data)
-        newest = run_recipe(run, dpo if config.learn == "dpo" else sft, training).label
+        stages.append(run_recipe(run, dpo if config.learn == "dpo" else sft, training))
+        newest = stages[-1].label
         row["model"] = newest
 
         # 4. Compare with the first model on held-out prompts
@@ -143,6 +147,7 @@ def main(config: Config, run: Run) -> Artifact:
         round_rows.append(row)
 
     # 5. Write one row per round
+    diagnostics.report_stages(run, stages)
     return run.publish(
         lambda folder: jsonl.write(folder / "rounds.jsonl", round_rows),
         metrics={"rounds": round_rows, "newest": newest},

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from fairlead.core import jsonl
+from fairlead.store.artifact import Artifact
 from fairlead.store.run import Run
 
 WARN_SHARE = 0.1  # of the steps; less often is noise
@@ -113,6 +114,18 @@ def report_equal_scores(run: Run, num_prompts: int) -> None:
     )
     run.event("health", **{NOTHING_LEARNED: sentence})
     run.warn(sentence)
+
+
+def report_stages(run: Run, stages: Sequence[Artifact]) -> None:
+    """For methods whose stages are runs of their own: repeat what these say about learning nothing."""
+    sentences = {
+        stage.manifest.name: read_nothing_learned(run.project.runs / (stage.manifest.run or ""))
+        for stage in stages
+    }
+    silent = [f"{name}: {sentence.rstrip('.')}" for name, sentence in sentences.items() if sentence]
+    if silent:
+        run.event("health", **{NOTHING_LEARNED: f"{'; '.join(silent)}."})
+        run.warn(f"{'; '.join(silent)}.")
 
 
 def warn_early(run: Run, step: int) -> None:
