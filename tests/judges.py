@@ -1,13 +1,24 @@
 """Files of judges for tests, and what a judge on the test's server reads."""
 
 import re
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from chat_server import Body
+from fairlead.core.config import RewardModelRef
 
 KEY_ENV = "FAIRLEAD_TEST_JUDGE_KEY"
 KEY = "sk-judge-secret-0815"
+
+
+@dataclass(frozen=True, kw_only=True)
+class JudgeConfig:
+    """The configuration of a run with nothing but a judge."""
+
+    name: str
+    judge: RewardModelRef
+    seed: int = 0
 
 
 def write_judge(path: Path, url: str, **keys: Any) -> Path:

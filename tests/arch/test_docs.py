@@ -44,6 +44,9 @@ NOT_METRICS = {
     "b",
     "scores",
     "probe_scores",
+    "verdicts",
+    "outcome",
+    "problem",
 }
 
 
@@ -139,6 +142,8 @@ def test_every_metric_is_documented(recipe: str) -> None:
     logged = metrics(SOURCE / "recipes" / f"{recipe}.py")
     if recipe in ("ppo", "grpo"):
         logged = logged.union(*(metrics(SOURCE / module) for module in RL_METRICS))
+    if recipe == "compare":
+        logged |= metrics(SOURCE / "eval" / "pairwise.py")  # of a judge that sees both answers
     if "training_loop" in (SOURCE / "recipes" / f"{recipe}.py").read_text(encoding="utf-8"):
         logged |= metrics(SOURCE / "train" / "loop.py")  # of each update
     assert documented == logged

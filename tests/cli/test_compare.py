@@ -1,12 +1,17 @@
 """`fairlead compare`: win rates and refused judges."""
 
+import html
 import json
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
+import chat_server
+from chat_server import Body, Sent
 from fairlead.cli.compare import summary_lines
-from outcome import Cli
+from judges import KEY, KEY_ENV, parts, write_judge
+from outcome import Cli, Outcome
 
 
 def test_compare_prefers_the_answers_that_the_rule_prefers(cli: Cli, project: Path, tmp_path: Path) -> None:
@@ -89,3 +94,77 @@ def test_a_judge_that_was_the_reward_is_named_in_the_verdict() -> None:
     assert "no evidence of quality" in caution
     assert left_out == "Seen in training: 2 of 3 rows, because sft was trained on these prompts."
     assert unknown == "Not checked for leaks: No idea."
+
+
+def compare_by_llm(cli: Cli, project: Path, respond: Callable[[Body, int], Sent], *more: str) -> Outcome:
+    """`moved` against `base`: a model that answers otherwise."""
+    if not (project / "artifacts" / "model" / "moved").exists():
+        keys = ["name=moved", "model=base", "lr=0.3", "rank=0", "epochs=2", "batch=8", "held_out=0"]
+        rows = f"demonstrations={project / 'data' / 'demonstrations.jsonl'}"
+        assert cli("train", "sft", *keys, rows, "--project", project).code == 0
+    with chat_server.chat_server(respond) as server:
+        write_judge(project / "judge.toml", server.url)
+        words = ["--prompts", project / "data" / "prompts.jsonl", "--max-new-tokens", "6", *more]
+        return cli("compare", "moved", "base", *words, "--judge", "llm:judge.toml", "--project", project)
+
+
+def test_a_judge_behind_an_endpoint_compares_in_both_orders(
+    cli: Cli, project: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv(KEY_ENV, KEY)
+
+    def longer(body: Body, number: int) -> Sent:
+        a, b = (parts(body)[name] for name in ("answer A", "answer B"))
+        return chat_server.text(json.dumps({"winner": "tie" if len(a) == len(b) else "AB"[len(b) > len(a)]}))
+
+    result = compare_by_llm(cli, project, longer, "--json")
+    assert result.code == 0, result.err
+    assert result.json["judges"]["judge"]["model"] == "grader"
+    evaluation = project / "artifacts" / result.json["artifact"]
+    rows = [json.loads(line) for line in (evaluation / "scores.jsonl").read_text().splitlines()]
+    lengths = [(len(row["a"]), len(row["b"])) for row in rows]
+    rate = result.json["win_rate_a"]
+    assert rate["wins"] == sum(a > b for a, b in lengths) and rate["losses"] == sum(a < b for a, b in lengths)
+    assert result.json["position_bias"]["value"] == 0.0
+    assert json.loads((evaluation / "verdict.json").read_text())["judges"] == result.json["judges"]
+    written = [path.read_bytes() for path in project.rglob("*") if path.is_file()]
+    assert not any(KEY.encode() in content for content in written)
+    assert KEY not in result.out + result.err
+
+
+def test_position_bias_and_unreadable_verdicts_are_in_the_text_and_the_report(
+    cli: Cli, project: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv(KEY_ENV, KEY)
+
+    questions: list[str] = []
+
+    def first(body: Body, number: int) -> Sent:
+        """Refuses the first question, and always takes the answer that is shown first."""
+        questions.append(parts(body)["message 1: user"])
+        return chat_server.text("I refuse." if questions[-1] == questions[0] else "A")
+
+    result = compare_by_llm(cli, project, first)
+    assert result.code == 0, result.err
+    assert "Position bias: 100.0% [" in result.out and "for the first answer, 0 for the second" in result.out
+    assert "Left out: 1 pair without a readable verdict." in result.out
+    assert "Without a readable verdict: 1 pair. moved would win" in result.out
+    assert "llm:judge.toml mostly goes by the position of an answer." in result.out
+    assert "llm:judge.toml is grader at http://127.0.0.1:" in result.out
+    evaluations = (project / "artifacts" / "evaluation").glob("moved-vs-base-*")
+    [name] = [path.name for path in evaluations if f"evaluation/{path.name}" in result.out]
+    report = cli("report", name, "--project", project, "--json")
+    page = html.unescape(Path(report.json["report"]).read_text(encoding="utf-8"))
+    assert "Position bias: 100.0% [" in page[: page.index("On this page")]
+
+
+def test_a_judge_without_its_key_is_refused_before_answers_are_sampled(
+    cli: Cli, project: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv(KEY_ENV, raising=False)
+    (project / "artifacts" / "rollouts").mkdir(exist_ok=True)
+    before = set((project / "artifacts" / "rollouts").iterdir())
+    result = compare_by_llm(cli, project, lambda *_: chat_server.text("A"), "--seed", "7")
+    assert result.code == 1
+    assert f"the environment variable {KEY_ENV}, for the API key, is not set" in result.err
+    assert set((project / "artifacts" / "rollouts").iterdir()) == before

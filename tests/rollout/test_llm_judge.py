@@ -2,7 +2,6 @@
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +10,6 @@ import pytest
 import chat_server
 from chat_server import Body, ChatServer, Sent
 from chat_server import chat_server as open_server
-from fairlead.core.config import RewardModelRef
 from fairlead.core.errors import ConfigError, EndpointError, ProjectError
 from fairlead.data.records import Prompt
 from fairlead.rollout.llm_judge import LlmJudge, Pair, Verdict, llm_reward, open_llm_judge
@@ -20,16 +18,9 @@ from fairlead.store.project import create_project, find_project
 from fairlead.store.run import open_run
 from fairlead.train.settings import Scoring
 from fakes import answers, turns
-from judges import KEY, KEY_ENV, parts, vowels, write_judge
+from judges import KEY, KEY_ENV, JudgeConfig, parts, vowels, write_judge
 
 PROMPTS = [turns("Say red."), turns("Say blue."), turns("Say fox.")]
-
-
-@dataclass(frozen=True, kw_only=True)
-class Config:
-    name: str
-    judge: RewardModelRef
-    seed: int = 0
 
 
 @pytest.fixture(autouse=True)
@@ -41,7 +32,7 @@ def api_key(monkeypatch: Any) -> None:
 def opened(root: Path, server: ChatServer, **keys: Any) -> Iterator[LlmJudge]:
     project = find_project(root) if (root / "fairlead.toml").exists() else create_project(root)
     write_judge(root / "judge.toml", server.url, **keys)
-    config = Config(name="evaluation", judge="llm:judge.toml")
+    config = JudgeConfig(name="evaluation", judge="llm:judge.toml")
     with open_run(project, "compare", config, kind="evaluation", quiet=True) as run:
         yield open_llm_judge(run, "judge", name="judge = llm:judge.toml")
 
@@ -172,7 +163,7 @@ def test_a_wrong_key_is_not_quoted_in_the_error_or_the_run(tmp_path: Path) -> No
 def test_a_judge_without_a_file_says_what_to_write(tmp_path: Path) -> None:
     project = create_project(tmp_path)
     for ref in ("llm:http://127.0.0.1:8000/v1", "llm:", "llm:missing.toml"):
-        config = Config(name="evaluation", judge=ref)
+        config = JudgeConfig(name="evaluation", judge=ref)
         with (
             pytest.raises(ProjectError, match="a TOML file with url, model and rubric"),
             open_run(project, "compare", config, kind="evaluation", quiet=True),

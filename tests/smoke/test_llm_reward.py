@@ -11,9 +11,9 @@ from pytest import approx
 import chat_server
 from chat_server import Body, Sent
 from chat_server import chat_server as open_server
-from fairlead.core import digest
+from fairlead.core import digest, jsonl
 from fairlead.core.errors import ConfigError, EndpointError
-from fairlead.recipes import best_of_n, grpo, ppo
+from fairlead.recipes import best_of_n, compare, grpo, ppo, sample
 from fairlead.store.artifact import Artifact
 from fakes import check_finished, project_with_base, train
 from judges import KEY, KEY_ENV, parts, vowels, write_judge
@@ -127,3 +127,27 @@ def test_best_of_n_takes_the_answer_that_the_judge_likes(tmp_path: Path) -> None
     metrics = made.artifact.manifest.metrics
     assert metrics["judges"] == {"reward": {"url": server.url, "model": "grader"}}
     assert metrics["best_score"]["value"] >= metrics["score"]["value"] >= 1
+
+
+def test_a_policy_is_not_judged_by_the_model_that_paid_it_without_saying_so(tmp_path: Path) -> None:
+    """Another address and another rubric do not make another judge."""
+
+    def respond(body: Body, number: int) -> Sent:
+        return chat_server.text("tie") if "answer A" in parts(body) else score(body)
+
+    project = project_with_base(tmp_path)
+    with open_server(respond) as server:
+        write_judge(project.root / "judge.toml", server.url)
+        train(project, grpo, **SETTINGS | {"steps": 1}, group=4)
+        own = {"prompts": "data/held_out.jsonl", "max_new_tokens": 4}
+        jsonl.write(project.data / "held_out.jsonl", [{"prompt": [{"role": "user", "content": "New?"}]}])
+        train(project, sample, name="a", model="aligned", **own)
+        train(project, sample, name="b", model="base", **own)
+        url = server.url.replace("127.0.0.1", "localhost")
+        for name, model, paid in (("same", "grader", ["a"]), ("other", "another", [])):
+            write_judge(project.root / f"{name}.toml", url, model=model, rubric="Short answers.")
+            judged = train(project, compare, name=name, a="a", b="b", judge=f"llm:{name}.toml")
+            assert judged.artifact.manifest.metrics["judge_paid"] == paid
+            assert judged.artifact.manifest.metrics["leaks"]["not_checked"] == [
+                f"llm:{name}.toml was trained elsewhere, on prompts that are not known."
+            ]

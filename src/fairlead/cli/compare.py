@@ -30,8 +30,8 @@ from fairlead.store.run import open_run
 
 JUDGES = (
     "Use reward:NAME for a reward model, reward:OWNER/NAME for one on the Hub, or rule:FILE.py or "
-    "rule:MODULE for a function score(prompt, answer, finished). The rule of the toy world is "
-    "rule:fairlead.simulate.gold."
+    "rule:MODULE for a function score(prompt, answer, finished). Use llm:FILE.toml for a language model "
+    "behind an endpoint. The rule of the toy world is rule:fairlead.simulate.gold."
 )
 
 
@@ -41,7 +41,9 @@ def compare(
     ],
     b: Annotated[str, typer.Argument(metavar="B", help="Second model.")],
     prompts: Prompts,
-    judge: Annotated[str, typer.Option(help="reward:NAME, rule:FILE.py, rule:MODULE or rule:maths.")],
+    judge: Annotated[
+        str, typer.Option(help="reward:NAME, rule:FILE.py, rule:MODULE, rule:maths or llm:FILE.toml.")
+    ],
     max_new_tokens: MaxNewTokens = 128,
     temperature: Temperature = 1.0,
     top_k: TopK = 0,
@@ -53,14 +55,15 @@ def compare(
     project: ProjectDir = None,
     as_json: AsJson = False,
 ) -> None:
-    """Compare two models: both answer the same prompts, and a judge scores the answers.
+    """Compare two models: both answer the same prompts, and a judge scores the answers.  A judge behind an
+    endpoint (llm:FILE.toml) reads both answers, in both orders.
 
     Example: fairlead compare aligned sft --prompts data/held_out.jsonl --judge reward:judge
     """
     judge_reference = _judge_reference(judge)
     opened_project = open_project(project)
 
-    from fairlead.cli.fresh_prompts import require_fresh_prompts
+    from fairlead.cli.fresh_prompts import require_endpoint, require_fresh_prompts
     from fairlead.cli.sampled_answers import sample_answers, unique_name
     from fairlead.recipes import compare as recipe
     from fairlead.train.settings import Scoring
@@ -75,6 +78,7 @@ def compare(
         "too_long": too_long,
         "template": read_template(template),
     }
+    require_endpoint(opened_project, judge_reference)
     require_fresh_prompts(opened_project, prompts, {"A": a, "B": b}, judge_reference, exclude_leaks)
     rollouts = []
     for model in (a, b):
@@ -108,7 +112,7 @@ def compare(
 
 def _judge_reference(judge: str) -> str:
     """The judge as the recipe's configuration names it."""
-    if judge.startswith("rule:"):
+    if judge.startswith(("rule:", "llm:")):
         return judge
     if judge.startswith("reward:") and judge != "reward:":
         return judge.removeprefix("reward:")
@@ -133,9 +137,35 @@ def summary_lines(a: str, b: str, judge: str, metrics: Mapping[str, Any]) -> lis
         )
     if metrics.get("left_out"):
         lines.append(left_out_line(metrics["left_out"]))
+    if metrics.get("win_rate_range"):
+        low, high = metrics["win_rate_range"]
+        unreadable = counted(metrics["unreadable"], "pair")
+        lines.append(
+            f"Without a readable verdict: {unreadable}. {a} would win {low:.1%} if all of them were lost, "
+            f"and {high:.1%} if all were won."
+        )
+    for who in metrics.get("judges", {}).values():
+        lines.append(f"{judge} is {who['model']} at {who['url']}.")
+    lines += _position_lines(judge, metrics.get("position_bias"))
     if rate["low"] <= 0.5 <= rate["high"]:
         lines.append(f"The 95 % interval contains 50 %, so {judge} shows no clear preference.")
-    lines.append(
-        f"Mean score: {a} {format_estimate(metrics['score_a'])}; {b} {format_estimate(metrics['score_b'])}."
-    )
+    if "score_a" in metrics:
+        scores = [f"{name} {format_estimate(metrics[key])}" for name, key in ((a, "score_a"), (b, "score_b"))]
+        lines.append(f"Mean score: {'; '.join(scores)}.")
     return lines + leak_lines(metrics["leaks"])
+
+
+def _position_lines(judge: str, bias: Mapping[str, Any] | None) -> list[str]:
+    """How often a judge of pairs contradicted itself when the answers changed places."""
+    if bias is None:
+        return []
+    differing = bias["first"] + bias["second"] + bias["tie_in_one"]
+    lines = [
+        f"Position bias: {bias['value']:.1%} [{bias['low']:.1%}, {bias['high']:.1%}] of "
+        f"{counted(bias['n'], 'pair')}. In {differing:,} the two orders disagree and count as a tie: "
+        f"{bias['first']:,} for the first answer, {bias['second']:,} for the second, {bias['tie_in_one']:,} "
+        "with a tie in one order."
+    ]
+    if bias["low"] > 0.5:
+        lines.append(f"{judge} mostly goes by the position of an answer. Take another judge or rubric.")
+    return lines

@@ -1,4 +1,4 @@
-"""Refuses prompts that were trained on, and damaged models, before answers are sampled for hours."""
+"""Refuses prompts that were trained on, damaged models and judges without a key, before hours of sampling."""
 
 from collections.abc import Mapping
 
@@ -7,10 +7,19 @@ from fairlead.core.spelling import OPTIONS
 from fairlead.data.record_reader import read_prompts
 from fairlead.eval.leaks import find_leaks
 from fairlead.model.check_inputs import check_input
+from fairlead.rollout.judge_file import is_llm, open_endpoint, read_judge_file
 from fairlead.store.project import Project
 from fairlead.store.resolve_inputs import resolve_input
 from fairlead.store.run import rows_file
 from fairlead.train import training_prompts
+
+
+def require_endpoint(project: Project, judge: str) -> None:
+    """Raise ConfigError for a faulty file of a judge behind an endpoint, and for a missing API key."""
+    if is_llm(judge):
+        source = resolve_input(project, "judge", Ref("reward-model"), judge, OPTIONS)
+        assert source.location is not None
+        open_endpoint(read_judge_file(source.location), name=judge)
 
 
 def require_fresh_prompts(

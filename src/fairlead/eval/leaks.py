@@ -13,6 +13,7 @@ from fairlead.core.plural import agreeing, counted
 from fairlead.data.prompt_digest import prompt_digest
 from fairlead.data.record_reader import read_prompts
 from fairlead.data.records import Messages
+from fairlead.rollout.judge_file import is_llm, read_judge_file
 from fairlead.store import lineage
 from fairlead.store.artifact import Artifact, load_artifacts
 from fairlead.store.lineage import LineageNode
@@ -145,13 +146,17 @@ def was_reward_of(project: Project, judge: ResolvedInput, policy: Artifact) -> b
     """Whether the judge is a reward that the policy or an ancestor was trained with, or a relative of one.
 
     A relative is a reward model that the judge was made from, one that was made from the judge, and a member
-    of an ensemble of rewards.
+    of an ensemble of rewards.  A judge behind an endpoint is a relative of every judge with the same model,
+    whatever their addresses and rubrics.
     """
+    llm = read_judge_file(judge.location).model if is_llm(judge.ref) and judge.location else None
     family = {judge.digest}
     if judge.artifact is not None:
         above = _nodes(lineage.ancestors(project, judge.artifact))
         family |= {node.digest for node in above if _is_reward_model(node)}
     for node in _nodes(lineage.ancestors(project, policy)):
+        if llm is not None and llm in _paying_llms(node):
+            return True
         if not _pays(node.role):
             continue
         if family & {above.digest for above in _nodes(node) if above is node or _is_reward_model(above)}:
@@ -180,6 +185,12 @@ def _nodes(root: LineageNode) -> list[LineageNode]:
 
 def _is_reward_model(node: LineageNode) -> bool:
     return node.artifact is not None and node.artifact.manifest.kind == "reward-model"
+
+
+def _paying_llms(node: LineageNode) -> set[str]:
+    """The models behind endpoints that were rewards of this artifact, as its manifest records them."""
+    judges = {} if node.artifact is None else node.artifact.manifest.metrics.get("judges", {})
+    return {judge["model"] for role, judge in judges.items() if _pays(role)}
 
 
 def _pays(role: str) -> bool:

@@ -4,13 +4,14 @@ reads   two rollouts over the same prompts, a judge      writes  evaluation: the
 run     fairlead compare sft aligned --prompts data/held_out.jsonl --judge reward:judge
 
 One answer per model and prompt.  Ties count half.  The interval is Tango's for paired outcomes
-(stats.interval). The judge scores each answer by itself, so the order of the two models does not matter.
+(stats.interval). A reward model or rule scores each answer by itself, so the order of the two models does not
+matter.  A judge behind an endpoint sees both answers, in both orders (eval.pairwise).
 """
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from fairlead.core import files, jsonl
 from fairlead.core.config import RewardModelRef, RolloutsRef
@@ -18,10 +19,13 @@ from fairlead.core.errors import DataError
 from fairlead.data.records import Messages, to_row
 from fairlead.data.sampled_answers import SampledAnswers, read_sampled_answers
 from fairlead.eval.leaks import examine_evidence, prompts_of
+from fairlead.eval.pairwise import JudgedPairs, judge_pairs
 from fairlead.examples.prompts import CUT, DROPPED
+from fairlead.rollout.judge_file import is_llm
+from fairlead.rollout.llm_judge import Pair, open_llm_judge
 from fairlead.rollout.readable import PromptTrial, Scores
 from fairlead.rollout.records import Answer
-from fairlead.rollout.reward_mix import open_judge
+from fairlead.rollout.reward_mix import judge_name, open_judge
 from fairlead.stats import interval
 from fairlead.store.artifact import Artifact
 from fairlead.store.run import Run
@@ -43,6 +47,14 @@ class Config:
     scoring: Scoring = Scoring()
 
 
+class Compared(NamedTuple):
+    """One prompt, and what both models answered."""
+
+    number: int  # of the prompt, from 1
+    a: SampledAnswers
+    b: SampledAnswers
+
+
 def main(config: Config, run: Run) -> Artifact:
     if run.finished:
         return run.finished
@@ -58,24 +70,49 @@ def main(config: Config, run: Run) -> Artifact:
         source=prompts_of(run), exclude=config.exclude_leaks, has_option=run.spelling.with_options
     )
     run.record_data(leaks.left_out("prompts"), prompts=len(kept))
-    rows_to_judge = [answers_a[i].prompt_record for i in kept]
-    trial = PromptTrial(rows_to_judge, max_new_tokens=0, scoring=config.scoring, source=config.a)
-    judge = open_judge(run, "judge", trial=trial, micro_tokens=config.micro_tokens, scoring=config.scoring)
-    readable_ids = [kept[i] for i in trial.finish(run)]
-    answers_a, answers_b = ([answers[i] for i in readable_ids] for answers in (answers_a, answers_b))
+    compared = [Compared(i + 1, answers_a[i], answers_b[i]) for i in kept]
 
-    # 2. Score the first answer to each prompt
+    # 2. Judge the first answers: both at once and in both orders, or each by itself
+    if is_llm(run.model_path("judge")):
+        judge = open_llm_judge(run, "judge", name=judge_name(run, "judge"))
+        judged = judge_pairs(judge, [Pair(a.prompt_record, a.texts[0], b.texts[0]) for _, a, b in compared])
+    else:
+        compared, judged = score_each(config, run, compared)
+    metrics = judged.metrics | {"leaks": leaks.as_dict(excluded=True), "judge_paid": judge_paid}
+    if run.judges:
+        metrics["judges"] = run.judges
+    meter.flush()
+
+    # 3. Write
+    def rows() -> Iterator[dict[str, Any]]:
+        for (_, a, b), columns in zip(compared, judged.rows, strict=True):
+            yield {**to_row(a.prompt_record), "a": a.texts[0], "b": b.texts[0], **columns}
+
+    def fill(folder: Path) -> None:
+        files.write_text(folder / "verdict.json", jsonl.dumps(metrics) + "\n")
+        jsonl.write(folder / "scores.jsonl", rows())
+
+    return run.publish(fill, metrics=metrics)
+
+
+def score_each(config: Config, run: Run, compared: Sequence[Compared]) -> tuple[list[Compared], JudgedPairs]:
+    """Score the answers to the prompts that the judge can read, each by itself; returns these prompts too."""
+    records = [row.a.prompt_record for row in compared]
+    trial = PromptTrial(records, max_new_tokens=0, scoring=config.scoring, source=config.a)
+    judge = open_judge(run, "judge", trial=trial, micro_tokens=config.micro_tokens, scoring=config.scoring)
+    readable = [compared[i] for i in trial.finish(run)]
+
     def judged(sampled: Sequence[SampledAnswers]) -> Scores:
         return judge(
             [
-                Answer(row.prompt_record, row.texts[0], row.finished[0], number=row_id + 1)
-                for row_id, row in zip(readable_ids, sampled, strict=True)
+                Answer(answers.prompt_record, answers.texts[0], answers.finished[0], number=row.number)
+                for row, answers in zip(readable, sampled, strict=True)
             ]
         )
 
-    judged_a = judged(answers_a)
+    judged_a = judged([row.a for row in readable])
     run.stop.raise_if_set("Stopped. The same command starts the comparison again.")
-    judged_b = judged(answers_b)
+    judged_b = judged([row.b for row in readable])
     scores_a, scores_b = judged_a.values.tolist(), judged_b.values.tolist()
     win_rate = interval.win_rate(scores_a, scores_b)
     counts = {"wins": win_rate.wins, "ties": win_rate.ties, "losses": win_rate.losses}
@@ -85,26 +122,9 @@ def main(config: Config, run: Run) -> Artifact:
         "score_b": interval.mean(scores_b).as_dict(),
         "unreadable_a": int(judged_a.unreadable.sum()),
         "unreadable_b": int(judged_b.unreadable.sum()),
-        "leaks": leaks.as_dict(excluded=True),
-        "judge_paid": judge_paid,
     }
-    meter.flush()
-
-    # 3. Write
-    def rows() -> Iterator[dict[str, Any]]:
-        for a, b, score_a, score_b in zip(answers_a, answers_b, scores_a, scores_b, strict=True):
-            yield {
-                **to_row(a.prompt_record),
-                "a": a.texts[0],
-                "b": b.texts[0],
-                "scores": [score_a, score_b],
-            }
-
-    def fill(folder: Path) -> None:
-        files.write_text(folder / "verdict.json", jsonl.dumps(metrics) + "\n")
-        jsonl.write(folder / "scores.jsonl", rows())
-
-    return run.publish(fill, metrics=metrics)
+    pairs = zip(scores_a, scores_b, strict=True)
+    return readable, JudgedPairs(metrics, [{"scores": list(scores)} for scores in pairs])
 
 
 def match_answers(

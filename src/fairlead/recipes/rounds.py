@@ -142,8 +142,9 @@ def main(config: Config, run: Run) -> Artifact:
             )
             metrics = run_recipe(run, compare, comparison).manifest.metrics
             row["win_rate"] = metrics["win_rate_a"]
-            row["probe"] = metrics["score_a"]
-            row["probe_at_start"] = metrics["score_b"]
+            if "score_a" in metrics:  # a judge that compares pairs gives no scores
+                row["probe"] = metrics["score_a"]
+                row["probe_at_start"] = metrics["score_b"]
         round_rows.append(row)
 
     # 5. Write one row per round

@@ -11,7 +11,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
-from typing import Any, Literal, NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 
@@ -30,6 +30,7 @@ from fairlead.rollout.judge_prompts import (
 )
 from fairlead.rollout.readable import Reward, Scores
 from fairlead.rollout.records import Answer
+from fairlead.stats.pairwise import Preference
 from fairlead.store.metrics import drop_unfinished_line
 from fairlead.store.name_conflicts import JUDGE_REPLIES
 from fairlead.store.run import Run
@@ -38,8 +39,6 @@ from fairlead.train.settings import Scoring
 NUM_TRIALS = 4  # prompts that are tried before the first step
 TRIAL_ANSWER = "Yes."
 LONGEST_STORED = 500  # characters of a reply
-
-Preference = Literal["a", "b", "tie"]
 
 
 class Pair(NamedTuple):
