@@ -12,7 +12,7 @@ from fairlead.examples import preferences
 from fairlead.examples.preferences import EncodedPreference, ScoredPreferences
 from fairlead.model.reward_model import new_reward_model
 from fairlead.model.scalar_model import ScalarModel
-from fakes import assistant, save_model, user
+from fakes import assistant, chat_format, save_model, user
 
 PROMPT = (user("What is it?"),)
 GOOD = (assistant("It is 4."),)
@@ -96,6 +96,20 @@ def test_scores_are_those_of_each_conversation_alone(model: ScalarModel) -> None
     conversations = [PROMPT + answer for answer in (GOOD, BAD, OTHER)]
     alone = preferences.score_conversations(model, conversations, 64)
     assert alone == pytest.approx([expected[GOOD], expected[BAD], expected[OTHER]], abs=1e-5)
+
+
+def test_a_conversation_is_scored_with_its_tools(model: ScalarModel) -> None:
+    model.chat = chat_format(
+        "{% for tool in tools or [] %}{{ tool.function.name }} {% endfor %}"
+        "{% for m in messages %}<|{{ m.role }}|>{{ m.content }}<|end|>{% endfor %}"
+        "{% if add_generation_prompt %}<|assistant|>{% endif %}"
+    )
+    tools = ({"type": "function", "function": {"name": "lantern"}},)
+    first, second = preferences.score_conversations(model, [PROMPT + GOOD] * 2, 256, [tools, ()])
+    with torch.no_grad():
+        tokens = model.encode(PROMPT + GOOD, tools=tools).tokens
+        assert first == pytest.approx(model.network(torch.tensor([tokens])).logits.item(), abs=1e-5)
+    assert first != second
 
 
 def test_micro_batches_split_no_preference_and_change_no_score(model: ScalarModel) -> None:

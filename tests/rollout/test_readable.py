@@ -55,7 +55,7 @@ def trial(scoring: Scoring, max_new_tokens: int = 4) -> PromptTrial:
 
 def test_prompts_that_a_judge_cannot_read_are_refused_with_their_rows(model: ScalarModel, run: Run) -> None:
     tried = trial(SCORING)
-    assert tried.try_model("reward = rm", model) == [PROMPTS[0], PROMPTS[2]]
+    assert tried.try_model("reward = rm", model) == [ROWS[0], ROWS[2]]
     with pytest.raises(DataError) as caught:
         tried.finish(run)
     message = str(caught.value)
@@ -145,8 +145,8 @@ def test_prompts_of_a_judge_whose_template_opens_a_reasoning_are_tried_with_one(
 ) -> None:
     model.chat = chat_format(OPENS)
     tried = trial(Scoring(unreadable_prompts="drop"), max_new_tokens=1)
-    assert tried.try_model("reward = rm", model) == [PROMPTS[0], PROMPTS[2]]
-    verify_reward_backend(run, model, [PROMPTS[0]], "float32")
+    assert tried.try_model("reward = rm", model) == [ROWS[0], ROWS[2]]
+    verify_reward_backend(run, model, [ROWS[0]], "float32")
 
 
 def test_an_answer_is_judged_with_the_tools_of_its_row(model: ScalarModel) -> None:
@@ -162,6 +162,17 @@ def test_an_answer_is_judged_with_the_tools_of_its_row(model: ScalarModel) -> No
     assert not isinstance(encoded, str)
     assert str(model.tokenizer.decode(list(encoded.tokens))).startswith("lantern")
     assert with_tools != without
+
+
+def test_a_prompt_is_tried_with_its_tools(model: ScalarModel, run: Run) -> None:
+    model.chat = chat_format(OPENS.replace("<think>", ""))
+    long_name = "lantern " * 40  # with its tools the prompt is longer than the judge's context
+    tools = ({"type": "function", "function": {"name": long_name}},)
+    rows = [Prompt(PROMPTS[0]), Prompt(PROMPTS[0], tools=tools)]
+    tried = PromptTrial(rows, max_new_tokens=1, scoring=SCORING, source="prompts.jsonl")
+    assert tried.try_model("reward = rm", model) == rows[:1]
+    with pytest.raises(DataError, match=r"cannot read 1 of 2 prompts \(row 2: the conversation has"):
+        tried.finish(run)
 
 
 def test_a_rule_that_compares_needs_references(run: Run) -> None:

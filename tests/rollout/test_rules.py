@@ -102,7 +102,35 @@ async def score(answer):
         ("def score(answer): return float('nan')", "returned nan; a finite number is needed"),
         ("def score(answer): return 1e39", "finite number is needed"),
         ("def score(answer): return 10 ** 400", "OverflowError"),
-        ("def score(answer): return 1j", "TypeError"),
+        ("def score(answer): return 1j", "returned 1j; a finite number is needed"),
+        (
+            "import numpy\ndef score(answer): return numpy.complex64(1j)",
+            "a complex64; a finite number is needed",
+        ),
+        ("import numpy\ndef score(answer): return numpy.array([True, False])", "TypeError"),
+        ("import numpy\ndef score(answer): return numpy.float32('inf')", "finite number is needed"),
+        ("import torch\ndef score(answer): return torch.tensor([1.0, 2.0])", "Error: only one element"),
+        ("import torch\ndef score(answer): return torch.tensor(float('nan'))", "a Tensor; a finite number"),
+        ("def score(answer): return 'x' * 10**8", "returned 'xxxx.*; a finite number is needed"),
+        ("def score(answer): return [[0] * 10**6]", "TypeError"),
+        ("def score(answer): return int('9' * 4000)", "OverflowError"),
+        ("def scores(answers):\n while True: yield 1.0", "returned more scores for 2 answers"),
+        ("import numpy\ndef scores(answers): return numpy.array([True])", "returned 1 scores for 2"),
+        ("def scores(answers): return [True, 1j]", "row 2 of the prompts returned 1j"),
+        ("def scores(answers): return {0: 1.0}", "a list of numbers is needed"),
+        (
+            "class Own(Exception):\n def __str__(self): raise ValueError\ndef score(answer): raise Own",
+            "failed in line 3: Own",
+        ),
+        (
+            "class R:\n def __repr__(self): raise ValueError\nimport sys\ndef score(answer): sys.exit(R())",
+            "it called sys.exit",
+        ),
+        ("class R:\n def __float__(self): raise SystemExit\ndef score(answer): return R()", "sys.exit"),
+        (
+            "class L(list):\n def __len__(self): raise ValueError\ndef scores(answers): return L()",
+            "scores for",
+        ),
         ("def score(answer): return [1.0]", "TypeError"),
         ("def scores(answers): return 1.0", "TypeError: 'float' object is not iterable"),
         (
@@ -222,3 +250,17 @@ def test_a_rule_may_import_files_beside_it_and_define_dataclasses(tmp_path: Path
     )
     assert scores(tmp_path, text) == [1, 1]
     assert not os.path.exists(tmp_path / "__pycache__" / "rule.cpython-311.pyc")
+
+
+def test_what_a_rule_prints_goes_to_the_error_stream(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert scores(tmp_path, "print('loading')\ndef score(answer): print('scoring'); return 1.0") == [1, 1]
+    printed = capsys.readouterr()
+    assert (printed.out, printed.err) == ("", "loading\nscoring\nscoring\n")
+
+
+def test_the_time_limit_holds_while_a_score_is_turned_into_a_number(tmp_path: Path) -> None:
+    text = "class R:\n def __float__(self):\n  while True: pass\ndef score(answer): return R()"
+    with pytest.raises(ConfigError, match="took longer than rule_timeout"):
+        scores(tmp_path, text, timeout_s=0.2)

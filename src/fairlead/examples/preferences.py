@@ -15,6 +15,7 @@ from fairlead.data.preferences import Preference
 from fairlead.data.records import Comparison, Messages
 from fairlead.encoding import row_proof
 from fairlead.encoding.batching import Group, collate, map_micro_batches
+from fairlead.encoding.chat_format import Tools
 from fairlead.examples.groups import collate_groups
 from fairlead.losses import reward
 from fairlead.model.scalar_model import ScalarModel
@@ -141,10 +142,16 @@ def score_all(model: ScalarModel, items: Sequence[EncodedPreference], micro_toke
 
 @torch.no_grad()
 def score_conversations(
-    model: ScalarModel, conversations: Sequence[Messages], micro_tokens: int
+    model: ScalarModel,
+    conversations: Sequence[Messages],
+    micro_tokens: int,
+    tools: Sequence[Tools] | None = None,
 ) -> list[float]:
-    """Score the last answer of each conversation."""
-    rows = [model.encode(messages, max_tokens=model.context) for messages in conversations]
+    """Score the last answer of each conversation, of which `tools` has the tools."""
+    rows = [
+        model.encode(messages, max_tokens=model.context, tools=own)
+        for messages, own in zip(conversations, tools or [()] * len(conversations), strict=True)
+    ]
     batch = collate(rows, pad_id=model.pad_id, device=model.device)
     scores = map_micro_batches(model.scores, batch, micro_tokens, packed=model.backend.packed)
     return [float(score) for score in scores.tolist()]

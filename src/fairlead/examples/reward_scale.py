@@ -33,5 +33,6 @@ def store_scale(
     mean = float(totals.mean())
     if references:
         conversations = [(*record.prompt, *record.completion) for record in references]
-        mean = sum(score_conversations(model, conversations, micro_tokens)) / len(conversations)
+        tools = [record.tools for record in references]
+        mean = sum(score_conversations(model, conversations, micro_tokens, tools)) / len(conversations)
     model.set_scale(mean=mean, std=max(float(totals.std()), SMALLEST_STD))

@@ -56,9 +56,9 @@ def read(model: ScalarModel, prompt: Messages, text: str, tools: Tools = ()) -> 
         return str(error)
 
 
-def read_trial(model: ScalarModel, prompt: Messages) -> Encoded | str:
+def read_trial(model: ScalarModel, row: Prompt) -> Encoded | str:
     """The prompt with an answer that the model can read, or why it cannot read the first."""
-    rows = [read(model, prompt, text) for text in TRIAL_ANSWERS]
+    rows = [read(model, row.prompt, text, row.tools) for text in TRIAL_ANSWERS]
     return next((row for row in rows if not isinstance(row, str)), rows[0])
 
 
@@ -81,7 +81,6 @@ class PromptTrial:
         """
         self._drops = drops_long or scoring.unreadable_prompts == "drop"
         self.rows = rows
-        self._prompts = [row.prompt for row in rows]
         self._max_new_tokens = max_new_tokens
         self._scoring = scoring
         self._source = source
@@ -90,17 +89,20 @@ class PromptTrial:
         self._judges: dict[str, None] = {}  # with problems, in order
         self._long: Counter[tuple[str, int]] = Counter()  # judge and context -> prompts with little room
 
-    def try_model(self, judge: str, model: ScalarModel) -> list[Messages]:
+    def try_model(self, judge: str, model: ScalarModel) -> list[Prompt]:
         """The prompts that the model can read; the others are remembered.  `judge` names it in messages."""
         readable = []
-        for index, prompt in enumerate(self._prompts):
-            row = read_trial(model, prompt)
-            if isinstance(row, str):
-                self._problems.setdefault(index, row)
+        for index, row in enumerate(self.rows):
+            encoded = read_trial(model, row)
+            if isinstance(encoded, str):
+                self._problems.setdefault(index, encoded)
                 self._judges[judge] = None
                 continue
-            readable.append(prompt)
-            if model.context is not None and len(row) + LONGER_AGAIN * self._max_new_tokens > model.context:
+            readable.append(row)
+            if (
+                model.context is not None
+                and len(encoded) + LONGER_AGAIN * self._max_new_tokens > model.context
+            ):
                 self._long[judge, model.context] += 1
         return readable
 
@@ -119,11 +121,11 @@ class PromptTrial:
         for (judge, context), count in self._long.items():
             score = f"unreadable_score = {self._scoring.unreadable_score:g}"
             run.warn(
-                f"{judge}: {count} of {len(self._prompts)} prompts and max_new_tokens = "
+                f"{judge}: {count} of {len(self.rows)} prompts and max_new_tokens = "
                 f"{self._max_new_tokens} may pass its context of {context} tokens. An answer that does "
                 f"scores {score}. Lower max_new_tokens, or take a judge with a longer context."
             )
-        kept = [index for index in range(len(self._prompts)) if index not in self._problems]
+        kept = [index for index in range(len(self.rows)) if index not in self._problems]
         if not self._problems:
             return kept
         shown = [
@@ -133,7 +135,7 @@ class PromptTrial:
         shown += ["..."] if len(self._problems) > NUM_SHOWN else []
         what = (
             f"{self._source}: {' and '.join(self._judges)} cannot read {len(self._problems)} of "
-            f"{len(self._prompts)} prompts ({'; '.join(shown)})"
+            f"{len(self.rows)} prompts ({'; '.join(shown)})"
         )
         if not self._drops or not kept:
             # The option of the commands that have one leaves both out.
@@ -142,7 +144,7 @@ class PromptTrial:
             if kept:
                 remedy = f"{run.spelling.use(key, 'drop')} to leave them out"
             raise DataError(f"{what}. {remedy}, or take another judge.")
-        run.event("unreadable prompts", dropped=len(self._problems), of=len(self._prompts))
+        run.event("unreadable prompts", dropped=len(self._problems), of=len(self.rows))
         run.record_data({UNREADABLE: len(self._problems)}, prompts=len(kept))
         run.warn(f"{what}. They are left out.")
         return kept

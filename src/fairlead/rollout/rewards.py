@@ -6,7 +6,7 @@ import torch
 
 from fairlead.core.precision import Precision
 from fairlead.core.template_settings import OWN_TEMPLATE
-from fairlead.data.records import Messages
+from fairlead.data.records import Prompt
 from fairlead.encoding.batching import NUM_CHECK_ROWS, collate, map_micro_batches
 from fairlead.model.ensemble import member_folders
 from fairlead.model.policy import Policy
@@ -105,7 +105,7 @@ def pooled_scores(by_member: Scores, *, pool: Pool, penalty: float, scoring: Sco
 
 
 def verify_reward_backend(
-    run: Run, model: ScalarModel, prompts: Sequence[Messages], precision: Precision
+    run: Run, model: ScalarModel, prompts: Sequence[Prompt], precision: Precision
 ) -> None:
     """Choose the fastest backend that reproduces the reward model's plain scores, on a few prompts.
 

@@ -10,12 +10,14 @@ import asyncio
 import importlib
 import inspect
 import math
+import reprlib
 import signal
 import sys
 import threading
 import traceback
 from collections.abc import Callable, Coroutine, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, redirect_stdout
+from itertools import islice
 from pathlib import Path
 from types import FrameType, ModuleType
 from typing import Any, NoReturn, TypeVar
@@ -70,11 +72,21 @@ def load_rule(target: str, *, timeout_s: float = TIMEOUT_S) -> Rule:
         if callable(function):
             accepted = _accepted(function, columns, f"{target}: {name}")
             call = _Call(target, name, function, accepted, timeout_s)
-            return call.one_by_one if name == "score" else call.all_at_once
+            return _printing_to_stderr(call.one_by_one if name == "score" else call.all_at_once)
     raise ConfigError(
         f"{target}: defines no function score(prompt, answer, finished). A rule needs this function, or "
         "scores(prompts, answers, finished) for lists; it returns a number, or a list of numbers."
     )
+
+
+def _printing_to_stderr(rule: Rule) -> Rule:
+    """The rule, whose prints do not mix with the output of a command, such as its JSON."""
+
+    def score(answers: Sequence[Answer]) -> list[float]:
+        with redirect_stdout(sys.stderr):
+            return rule(answers)
+
+    return score
 
 
 class _Call:
@@ -116,9 +128,10 @@ class _Call:
         if isinstance(values, str | bytes | Mapping):
             self._refuse(f"returned {_shown(values)}; a list of numbers is needed", answers)
         with self._blamed(answers), time_limit(self._timeout_s):
-            values = list(values)
+            values = list(islice(values, len(answers) + 1))  # a generator may have no end
         if len(values) != len(answers):
-            self._refuse(f"returned {len(values)} scores for {len(answers)} answers", answers)
+            number = "more" if len(values) > len(answers) else f"{len(values)}"
+            self._refuse(f"returned {number} scores for {len(answers)} answers", answers)
         return [self._number(value, answer) for value, answer in zip(values, answers, strict=True)]
 
     def _columns(self, answer: Answer) -> dict[str, Any]:
@@ -178,8 +191,10 @@ class _Call:
             self._refuse(f"failed{_line(self._target, error)}: {describe(error)}", answers, error)
 
     def _number(self, value: Any, answer: Answer) -> float:
-        with self._blamed([answer]):
-            number = math.nan if isinstance(value, str | bytes) or value is None else float(value)
+        is_no_number = isinstance(value, str | bytes | complex) or value is None
+        with self._blamed([answer]), time_limit(self._timeout_s):
+            # float() would drop the imaginary part of numpy's complex numbers.
+            number = math.nan if is_no_number or complex(value).imag else float(value)
         if not math.isfinite(number) or abs(number) > LARGEST_SCORE:
             self._refuse(f"returned {_shown(value)}; a finite number is needed", [answer])
         return number
@@ -244,7 +259,7 @@ def _accepted(function: Callable[..., Any], columns: Sequence[str], where: str) 
 def _load_module(target: str, timeout_s: float) -> ModuleType:
     path = Path(target)
     try:
-        with time_limit(timeout_s):
+        with time_limit(timeout_s), redirect_stdout(sys.stderr):
             return _run_file(path) if path.is_file() else importlib.import_module(target)
     except RuleTimedOut:
         raise ConfigError(f"{target}: loading took longer than rule_timeout = {timeout_s:g} s.") from None
@@ -308,8 +323,8 @@ def may_be_ctrl_c(error: BaseException) -> bool:
 def describe(error: BaseException) -> str:
     """The exception in one line."""
     if isinstance(error, SystemExit):
-        return f"it called sys.exit({error.code!r})"
-    text = " ".join(str(error).split()).rstrip(".")
+        return f"it called sys.exit({_text_of(error.code, repr)[:60]})"
+    text = " ".join(_text_of(error, str).split()).rstrip(".")
     if isinstance(error, FairleadError):
         return text
     return f"{type(error).__name__}: {text[:300]}" if text else type(error).__name__
@@ -327,5 +342,17 @@ def _line(target: str, error: BaseException) -> str:
 
 
 def _shown(value: Any) -> str:
-    plain = isinstance(value, str | bytes | int | float | list | tuple | dict) or value is None
-    return repr(value)[:60] if plain else f"a {type(value).__name__}"
+    if isinstance(value, int | float | complex):
+        return _text_of(value, repr)[:60]
+    plain = isinstance(value, str | bytes | list | tuple | dict) or value is None
+    return _text_of(value, reprlib.repr)[:60] if plain else f"a {type(value).__name__}"
+
+
+def _text_of(value: object, write: Callable[[Any], str]) -> str:
+    """The value as text; the methods of a rule's own classes may fail."""
+    try:
+        return write(value)
+    except BaseException as error:
+        if may_be_ctrl_c(error):
+            raise
+        return ""
