@@ -11,6 +11,7 @@ from fractions import Fraction
 
 from fairlead.core.errors import ConfigError, RuleError
 from fairlead.rollout.language import language_rule
+from fairlead.rollout.maths_notation import canonical, rewritten
 from fairlead.rollout.records import Answer
 from fairlead.rollout.rules import Rule, RuleTimedOut, time_limit
 from fairlead.rollout.symbolic_equality import are_equal
@@ -20,12 +21,12 @@ Scorer = Callable[[Answer], float]
 
 NEEDS_REFERENCE = ("maths", "exact")
 LONGEST_NUMBER = 400  # characters; longer ones are no answers
-_NUMBER = re.compile(r"[-+]?(?:\d[\d,]*(?:\.\d+)?|\.\d+)(?:\s*/\s*\d[\d,]*)?")
+_NUMBER = re.compile(r"[-+]?(?:\d[\d,]*(?:\.\d+)?|\.\d+)(?:[eE][-+]?\d{1,3}(?![\w.]))?(?:\s*/\s*\d[\d,]*)?")
+_TAGGED = re.compile(r"<answer>(.*?)</answer>", re.DOTALL)
 _MARKED = re.compile(r"####\s*(\S[^\n]*)")
 _STATED = re.compile(r"(?:final answer|answer)\s*(?:is|:|=)\s*:?\s*([^\n]+)", re.IGNORECASE)
 # What may follow a number: a unit in words.  A sign or a letter beside it makes it an expression.
-_UNIT = re.compile(r"\s*[%€$£°]?(?:\s+[A-Za-z]{2,}\.?)*")
-_UNIT_TEXT = re.compile(r"\\(?:text|mathrm|mbox)\{[^{}]*\}\s*$")
+_UNIT = re.compile(r"\s*[%€$£°]?(?:\s+[A-Za-z]{2,}\.?(?:\s+[A-Za-z]+\.?)*)?")
 _FORMATS = ("json", "boxed", "think", "think-answer")
 
 
@@ -78,13 +79,18 @@ def is_right(text: str, reference: str) -> bool:
     left, right = number_of(answer), number_of(expected)
     if left is not None and right is not None:
         return left == right
-    return are_equal(_expression(answer), _expression(expected))
+    first, second = _expression(answer), _expression(expected)
+    return canonical(first) == canonical(second) or are_equal(first, second)
 
 
 def answer_of(text: str, *, is_reference: bool = False) -> str:
-    r"""The answer in a text: in the last \boxed{}, after the last ####, after "the answer is", or the last
-    number.  A reference without a mark is the answer as it stands.
+    r"""The answer in a text, after its reasoning: in <answer>, in the last \boxed{}, after the last ####,
+    after "the answer is", or the last number.  A reference without a mark is the answer as it stands.
     """
+    before, closed, after = text.rpartition("</think>")
+    text = after if closed and after.strip() else text
+    if tagged := _TAGGED.findall(text):
+        return _without_end(str(tagged[-1]))
     boxed = _last_boxed(text)
     if boxed is not None:
         return boxed.strip()
@@ -130,12 +136,13 @@ def _expression(text: str) -> str:
     for left, right in (("$$", "$$"), ("\\(", "\\)"), ("\\[", "\\]"), ("$", "$")):
         if plain.startswith(left) and plain.endswith(right) and len(plain) >= len(left) + len(right):
             plain = plain[len(left) : len(plain) - len(right)].strip()
-    plain = _UNIT_TEXT.sub("", plain) or plain
-    return _without_end(plain.replace("\\$", "").replace("\\%", "%").replace("\\!", "").replace("\\,", " "))
+    plain = plain.replace("\\$", "").replace("\\%", "%").replace("\\!", "")
+    return _without_end(rewritten(plain).replace("\\,", " "))
 
 
 def _without_end(text: str) -> str:
-    return text.strip().strip("*`").rstrip(".!;:, ").strip()
+    plain = text.strip().strip("*`").rstrip(".;:, ")
+    return re.sub(r"(?<![\w)}])!+$", "", plain).strip()  # 5! is a factorial
 
 
 def _plain(text: str) -> str:

@@ -17,6 +17,8 @@ import sympy
 from fairlead.rollout.rules import RuleTimedOut, time_limit
 
 LONGEST = 300  # characters
+MOST_ITEMS = 12  # of a list or set
+LARGEST_FACTORIAL = 170
 DEEPEST = 30  # brackets inside each other
 LARGEST_POWER = 200  # of a number; larger ones stay unknown
 POINTS = 6  # values of the letters at which two expressions are compared
@@ -42,9 +44,24 @@ def are_equal(left: str, right: str) -> bool:
     try:
         with time_limit(SECONDS):
             first, second = parse(left), parse(right)
-            return len(first) == len(second) and all(map(_same, first, second))
+            if len(first) != len(second) or len(first) > MOST_ITEMS:
+                return False
+            if str(first[0]) in ("(", "[") or str(first[0])[:1] in "([":
+                return all(map(_same, first, second))
+            return _same_in_any_order(first, second)
     except (RuleTimedOut, ValueError, TypeError, ArithmeticError, AttributeError, RecursionError):
         return False
+
+
+def _same_in_any_order(left: list[Any], right: list[Any]) -> bool:
+    """Sets, and lists of solutions, have no order."""
+    rest = list(right)
+    for value in left:
+        place = next((index for index, other in enumerate(rest) if _same(value, other)), None)
+        if place is None:
+            return False
+        del rest[place]
+    return True
 
 
 def parse(text: str) -> list[Any]:
@@ -155,6 +172,11 @@ class _Reader:
 
     def _power(self) -> Any:
         base = self._atom()
+        if self.peek() == "!":
+            self.take()
+            if not (base.is_Integer and 0 <= base <= LARGEST_FACTORIAL):
+                raise _Unknown("a factorial")
+            base = sympy.factorial(base)
         if self.peek() == "^":
             self.take()
             exponent = -self._power() if self.peek() == "-" and self.take() else self._power()
@@ -170,6 +192,11 @@ class _Reader:
                 return value
         if token == "frac":
             return self._atom() / self._atom()
+        if token == "sqrt" and self.peek() == "[":
+            self.take("[")
+            root = self.sum()
+            self.take("]")
+            return _bounded_power(self._atom(), 1 / root)
         if token in _FUNCTIONS:
             return _FUNCTIONS[token](self._atom())
         if token in _CONSTANTS:
