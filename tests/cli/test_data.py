@@ -145,6 +145,18 @@ def test_import_counts_what_it_dropped(cli: Cli, tmp_path: Path) -> None:
     }
 
 
+def test_import_takes_a_random_sample_and_counts_the_other_rows(cli: Cli, tmp_path: Path) -> None:
+    source = tmp_path / "rows.jsonl"
+    source.write_text("".join(json.dumps({"prompt": f"question {i}"}) + "\n" for i in range(30)))
+    outs = [tmp_path / "a.jsonl", tmp_path / "b.jsonl"]
+    for out in outs:
+        imported = cli("data", "import", source, "--out", out, "--sample", "10")
+        assert "wrote 10 prompts" in imported.out
+        assert "Left out 20: rows that --sample leaves out, at random." in imported.out
+    assert outs[0].read_text() == outs[1].read_text()
+    assert "Left out" not in cli("data", "import", source, "--out", outs[0], "--sample", "40").out
+
+
 def test_an_unknown_format_gets_a_suggestion(cli: Cli, tmp_path: Path) -> None:
     result = cli(
         "data",

@@ -32,6 +32,16 @@ def test_the_chosen_answer_is_a_demonstration_unless_both_are_bad() -> None:
     assert can_become(bad, "demonstration", WHERE)  # the kind is right, only this row is not
 
 
+def test_a_question_with_its_solution_gives_a_demonstration() -> None:
+    solved = Prompt(ASKED, reference="4", metadata={"solution": "2 + 2 is 4\n#### 4"})
+    (shown,) = as_kind(solved, "demonstration", WHERE)
+    assert shown == Demonstration(
+        ASKED, (Message("assistant", "2 + 2 is 4\n#### 4"),), metadata=solved.metadata
+    )
+    assert as_kind(Prompt(ASKED, reference="4"), "demonstration", WHERE) == [Demonstration(ASKED, FOUR)]
+    assert not can_become(Prompt(ASKED), "demonstration", WHERE)
+
+
 def test_an_answer_is_no_judgement() -> None:
     demonstration = Demonstration(ASKED, FOUR)
     assert not can_become(demonstration, "binary", WHERE)

@@ -64,6 +64,10 @@ def import_(
     revision: Annotated[
         str | None, typer.Option(help="Version of a data set of the Hub: a branch, a tag or a commit.")
     ] = None,
+    sample: Annotated[
+        int | None,
+        typer.Option(metavar="N", min=1, help="Take N rows at random, the same ones every time."),
+    ] = None,
     drop: Annotated[
         bool, typer.Option("--drop", help="Move bad rows to OUT.rejected.jsonl, each with its reason.")
     ] = False,
@@ -86,6 +90,7 @@ def import_(
         drop=drop,
         columns=column_map.parse(map or (), ignore or (), scale),
         num_samples=opened.num_samples,
+        sample=sample,
     )
     written = counted(report.num_written, kind_noun(report.kind))
     lines = [f"Read {counted(report.num_read, 'row')}; wrote {written}. The format is {report.format}."]

@@ -79,6 +79,7 @@ def import_file(
     drop: bool = False,
     columns: ColumnMap | None = None,
     num_samples: int | None = None,
+    sample: int | None = None,
 ) -> ImportReport:
     """Write `rows` to `out` as native rows of one kind.
 
@@ -86,12 +87,14 @@ def import_file(
     lists the first few, and nothing is written.  With `drop`, bad rows go to `OUT.rejected.jsonl` instead.
     A kind other than the usual one of the format can be asked for where the rows hold it: the chosen answers
     of comparisons are demonstrations, rankings give comparisons, and every kind gives prompts, each once.
-    `num_samples` takes so many rows at random.
+    `num_samples`, of a description of the data, and `sample` take so many rows at random.
     """
     tally = Tally()
     rows = _counted(rows, tally)
     if num_samples is not None:
         rows = sample_rows(rows, num_samples, tally.left_out)
+    if sample is not None:
+        rows = sample_rows(rows, sample, tally.left_out, asked_by="--sample")
     if columns is not None:
         rows = columns.apply(rows)
         tally.partly_read = columns.partly_read

@@ -6,6 +6,7 @@ from fairlead.data.kind_names import kind_noun
 from fairlead.data.records import (
     Comparison,
     Demonstration,
+    Message,
     Messages,
     Prompt,
     Ranking,
@@ -38,6 +39,9 @@ def as_kind(record: Record, kind: RecordKind, where: RowLocation) -> list[Record
                 "Drop the row with --drop.",
             )
         return [Demonstration(record.prompt, record.chosen, **carried(record))]
+    if kind == "demonstration" and isinstance(record, Prompt) and (solution := _solution(record)):
+        answer = Message("assistant", solution)
+        return [Demonstration(record.prompt, (answer,), **carried(record))]
     if kind == "comparison" and isinstance(record, Ranking):
         return _comparisons_of(record)
     reject_row(
@@ -47,6 +51,12 @@ def as_kind(record: Record, kind: RecordKind, where: RowLocation) -> list[Record
         f"is a {kind_noun(source_kind)}, not a {kind_noun(kind)}",
         f"Import the rows of this kind alone into another file with --kind {source_kind} --drop.",
     )
+
+
+def _solution(prompt: Prompt) -> str | None:
+    """The worked answer that an importer kept beside the final one, else the final answer itself."""
+    solution = (prompt.metadata or {}).get("solution")
+    return solution if isinstance(solution, str) and solution.strip() else prompt.reference
 
 
 def _comparisons_of(ranking: Ranking) -> list[Record]:
