@@ -21,6 +21,11 @@ def start(studio: Studio, browse: Browse, campaign: Campaign, **settings: object
     return page
 
 
+def press(page: Page, *keys: str) -> None:
+    for key in keys:
+        page.keyboard.press(key)
+
+
 def test_the_whole_flow_with_keys_only(studio: Studio, browse: Browse) -> None:
     campaign = studio.campaign("pairwise", items=3, options=OPTIONS)
     page = start(studio, browse, campaign)
@@ -232,3 +237,43 @@ def test_nothing_on_the_page_says_which_model_wrote_what(studio: Studio, browse:
     page.reload()
     expect(page.locator("body[data-ready]")).to_be_attached()
     assert seen and not any("model-" in text for text in (*seen, page.content()))
+
+
+def test_preferring_one_answer_and_editing_the_other_is_asked_about(studio: Studio, browse: Browse) -> None:
+    campaign = studio.campaign("pairwise", items=1)
+    page = start(studio, browse, campaign)
+    page.keyboard.press("7")
+    page.keyboard.press("e")
+    editor = page.get_by_role("textbox", name="Answer B, edited")
+    editor.fill("Paris.")
+    page.keyboard.press("Escape")
+    page.keyboard.press("1")
+    page.keyboard.press("Control+Enter")
+    dialog = page.get_by_role("dialog", name="You prefer A, but you edited B")
+    expect(dialog).to_be_visible()
+    page.keyboard.press("2")  # go back
+    expect(dialog).to_be_hidden()
+    expect(editor).to_have_value("Paris.")
+    page.keyboard.press("Control+Enter")
+    expect(dialog).to_be_visible()
+    page.keyboard.press("1")
+    [made] = studio.judged(campaign, wanted=1)
+    assert made.value["edit"] == {"candidate": made.order[1], "text": "Paris.", "worse": True}
+    assert (made.value["preference"] > 0) == (made.order[0] == 0)
+
+
+def test_an_answer_that_is_taken_back_and_sent_again_counts_once(studio: Studio, browse: Browse) -> None:
+    campaign = studio.campaign("pairwise", items=4)
+    page = start(studio, browse, campaign)
+    pace = page.locator("#pace")
+    for number, key in enumerate("12", start=1):
+        press(page, key, "Enter")
+        expect(pace).to_contain_text(f"{number} today")
+    press(page, "u", "3", "Enter")
+    expect(pace).to_contain_text("2 today")
+    studio.judged(campaign, wanted=2)
+    page.reload()
+    expect(page.locator("body")).to_have_attribute("data-ready", "yes")
+    expect(pace).to_contain_text("2 today")
+    press(page, "u", "Enter", "u", "Enter")  # of the page before
+    expect(pace).to_contain_text("2 today")

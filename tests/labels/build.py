@@ -5,12 +5,13 @@ from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from sqlalchemy import Connection, select
+from sqlalchemy import Connection, select, update
 
 from fairlead.data.records import Message
 from fairlead.labels import campaigns, chats, items, judgements, leases, task_kinds
-from fairlead.labels.assignments import Assignment
+from fairlead.labels.assignments import Assignment, assignment_table
 from fairlead.labels.campaigns import Campaign
+from fairlead.labels.database import format_time, parse_time
 from fairlead.labels.items import CandidateAnswer, NewItem, slot_table
 from fairlead.labels.task_kinds import TaskKind
 
@@ -67,11 +68,21 @@ VALUES: dict[TaskKind, dict[str, Any]] = {
 }
 
 
+def hold_longer(connection: Connection, assignment_id: str, by: timedelta = timedelta(days=1)) -> None:
+    """As if the item had been handed out earlier: nobody's active time is longer than they held the item."""
+    mine = assignment_table.c.token == assignment_id
+    leased_at = connection.execute(select(assignment_table.c.leased_at).where(mine)).scalar_one()
+    earlier = format_time(parse_time(leased_at) - by)
+    connection.execute(update(assignment_table).where(mine).values(leased_at=earlier))
+
+
 def judge(
     connection: Connection, assignment: Assignment, value: dict[str, Any] | None = None, **fields: Any
 ) -> judgements.Judgement:
     at = fields.pop("at", None)
     submitted = {"key": f"key-{assignment.id}", "value": value or VALUES["pairwise"]} | fields
+    if fields.get("active_ms"):
+        hold_longer(connection, assignment.id)
     return judgements.submit(
         connection, assignment.id, assignment.rater, judgements.NewJudgement(**submitted), at=at
     )

@@ -12,6 +12,7 @@ from fairlead.labels.items import CandidateAnswer, NewItem
 from fairlead.labels.snapshot import Snapshot
 from fairlead.labels.snapshot_filters import SnapshotFilters
 from fairlead.store.project import Project
+from labels import build
 
 LEAD = "r-1ead1ead01"
 ANN = "r-aaaaaaaaaa"
@@ -57,6 +58,7 @@ def judge_all(
         with database.write() as connection:
             (assignment,) = leases.lease_items(connection, campaign, rater)
             prompt = assignment.item.prompt[0].content
+            build.hold_longer(connection, assignment.id)
             value = values[prompt](assignment) if callable(values[prompt]) else values[prompt]
             judgements.submit(
                 connection,

@@ -5,6 +5,7 @@ import random
 import threading
 from collections import Counter
 from collections.abc import Callable
+from typing import Any
 
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -12,11 +13,11 @@ from hypothesis import strategies as st
 from sqlalchemy import select
 
 from databases import Files
-from fairlead.labels import assignments, campaigns, drafts, flags, judgements, leases
+from fairlead.labels import assignments, campaigns, drafts, flags, judgements, leases, task_kinds
 from fairlead.labels.assignments import assignment_table
 from fairlead.labels.campaigns import Campaign
 from fairlead.labels.database import Database, format_time, open_database
-from fairlead.labels.errors import Conflict, NotFound
+from fairlead.labels.errors import Conflict, Invalid, NotFound
 from fairlead.labels.task_kinds import TaskKind
 from labels.build import (
     ANN,
@@ -231,7 +232,8 @@ def test_an_assignment_waits_for_a_concurrent_change_of_the_scale(database: Data
     def hand_out() -> None:
         with database.write() as connection:
             lease(connection, campaign, ANN)
-            shown.append(campaigns.get_by_id(connection, campaign.id).options["points"])
+            [assignment] = assignments.list_leased(connection, campaign, ANN)
+            shown.append(assignment.options["points"])
 
     with database.write() as connection:
         campaigns.change(
@@ -246,3 +248,70 @@ def test_an_assignment_waits_for_a_concurrent_change_of_the_scale(database: Data
         assert shown == []  # the other transaction waits
     thread.join(10)
     assert shown == [5]
+
+
+CHANGED: dict[TaskKind, tuple[dict[str, Any], dict[str, Any], dict[str, Any]]] = {
+    # kind: the options handed out, what a lead makes of them, a judgement with the former
+    "pairwise": (
+        {"aspects": ["helpful", "harmless"], "chips": ["clear", "kind"]},
+        {"aspects": ["safe"], "chips": ["clear", "friendly"]},
+        {"choice": 2, "aspects": {"harmless": "A"}},
+    ),
+    "aspects": (
+        {"aspects": ["helpful", "honest"], "chips": ["kind"]},
+        {"aspects": ["helpful", "true", "brief"], "chips": []},
+        {"aspects": {"helpful": 5, "honest": 7}},
+    ),
+    "ranking": ({"chips": ["kind"]}, {"chips": []}, {"ranks": {"A": 1, "B": 2}}),
+    "rating": ({"chips": ["kind"]}, {"chips": ["other"]}, {"score": 7}),
+}
+
+
+@pytest.mark.parametrize("kind", CHANGED)
+@pytest.mark.parametrize("when", ["leased", "late", "corrected"])
+def test_a_judgement_is_checked_against_the_options_it_was_handed_out_with(
+    database: Database, kind: TaskKind, when: str
+) -> None:
+    before, changed, value = CHANGED[kind]
+    with database.write() as connection:
+        campaign = open_campaign(connection, kind=kind, options=before)
+        [assignment] = lease(connection, campaign, ANN)
+        assert assignment.options == campaign.options
+        if when == "corrected":
+            judge(connection, assignment, {"cannot": "judge"}, at=after(1))
+        campaign = campaigns.change(
+            connection,
+            campaign,
+            by=LEAD,
+            options=assignments.merge_options(connection, campaign, changed),
+        )
+        campaigns.write_guidelines(connection, campaign, "Other guidelines.", by=LEAD)
+        if when == "late":
+            leases.expire(connection, campaign, at=after(600))
+        reopened = assignments.get(connection, assignment.id, ANN)
+        assert (reopened.options, reopened.guidelines_version) == (assignment.options, 1)
+        sent = judge(connection, reopened, value, key="key-again", reasons=["kind"], at=after(601))
+        assert (sent.reasons, sent.late) == (("kind",), when == "late")
+        assert task_kinds.to_shown(kind, sent.value, sent.order) == value
+        # What is handed out from now on has the new options, and no longer the old ones.
+        [later] = lease(connection, campaign, BEN, at=after(602))
+        assert later.options == campaign.options != assignment.options
+        with pytest.raises(Invalid, match="reason of this task"):
+            judge(connection, later, {"cannot": "judge"}, reasons=["kind"], at=after(603))
+
+
+def test_a_lease_takes_the_options_of_the_moment_not_those_that_the_request_began_with(
+    database: Database,
+) -> None:
+    with database.write() as connection:
+        stale = open_campaign(connection, kind="rating")
+        campaigns.change(
+            connection,
+            stale,
+            by=LEAD,
+            options=assignments.merge_options(connection, stale, {"points": 3}),
+        )
+        [assignment] = lease(connection, stale, ANN)
+        assert assignment.options["points"] == 3
+        with pytest.raises(Invalid, match="from 1 to 3"):
+            judge(connection, assignment, {"score": 7})

@@ -7,7 +7,8 @@ from typing import Any
 import pytest
 from sqlalchemy import func, select
 
-from fairlead.labels import assignments, chats, drafts, events, flags, items, judgements
+from fairlead.data.records import Message
+from fairlead.labels import assignments, chats, drafts, events, flags, items, judgements, leases
 from fairlead.labels.database import Database, format_time
 from fairlead.labels.errors import Conflict, Invalid, NotFound
 from fairlead.labels.judgements import judgement_table
@@ -16,6 +17,7 @@ from labels.build import (
     ANN,
     BEN,
     CAT,
+    LEAD,
     NOON,
     VALUES,
     add_chat_turn,
@@ -134,6 +136,92 @@ def test_judgements_faster_than_reading_are_marked_quick(
         campaign = open_campaign(connection)  # two answers of four words: 8 words at 60 ms
         [assignment] = lease(connection, campaign, ANN)
         assert judge(connection, assignment, active_ms=active_ms).quick is quick
+
+
+@pytest.mark.parametrize(
+    ("text", "seconds"),
+    [
+        ("四千六百个汉字" * 500, 100),
+        ("ひらがなとカタカナ" * 300, 60),
+        ("ภาษาไทยไม่มีช่องว่างระหว่างคำ" * 100, 20),
+        ("x=[f(a)for(a)in(b)];" * 200, 20),  # code without spaces
+        ("word " * 500, 25),
+    ],
+)
+def test_quick_is_the_same_for_every_script(database: Database, text: str, seconds: int) -> None:
+    with database.write() as connection:
+        campaign = open_campaign(connection, kind="rating", num_items=0)
+        answer = items.CandidateAnswer((Message("assistant", text),))
+        prompt = (Message("user", "?"),)
+        items.add(connection, campaign, [items.NewItem(prompt, (answer,))], by=LEAD)
+        [assignment] = lease(connection, campaign, ANN)
+        assert judge(connection, assignment, {"score": 1}, active_ms=seconds * 1000).quick
+        again = judge(connection, assignment, {"score": 2}, key="key-again", active_ms=5 * seconds * 1000)
+        assert not again.quick
+
+
+def test_active_time_is_cut_to_what_the_server_saw(database: Database) -> None:
+    """Five items at once, of which each claims all the time: together they get it once."""
+    with database.write() as connection:
+        campaign = open_campaign(connection, num_items=6)
+        held = lease(connection, campaign, ANN, count=5)
+        sent = [
+            judgements.submit(
+                connection,
+                assignment.id,
+                ANN,
+                judgements.NewJudgement(
+                    key=f"key-{assignment.id}",
+                    value={"choice": 1},
+                    active_ms=3_600_000,
+                    dwell_ms={"A": 3_000_000, "B": 600_000},
+                ),
+                at=after(10 + n / 60),
+            )
+            for n, assignment in enumerate(held)
+        ]
+    assert [judgement.active_ms for judgement in sent] == [600_000, *[1000] * 4]
+    assert all(judgement.implausible for judgement in sent)
+    assert sent[0].dwell_ms == {"A": 500_000, "B": 100_000}
+
+
+def test_honest_times_are_kept(database: Database) -> None:
+    """Two held at a time, one after the other, a correction, and five answers that arrive together."""
+    with database.write() as connection:
+        campaign = open_campaign(connection, num_items=8)
+
+        def send(
+            assignment: assignments.Assignment, minute: float, active_ms: int, key: str = "first"
+        ) -> None:
+            new = judgements.NewJudgement(
+                key=f"{key}-{assignment.id}",
+                value={"choice": 1},
+                active_ms=active_ms,
+                dwell_ms={"A": active_ms},
+            )
+            made = judgements.submit(connection, assignment.id, ANN, new, at=after(minute))
+            assert (made.active_ms, made.dwell_ms, made.implausible) == (active_ms, {"A": active_ms}, False)
+
+        first, second = lease(connection, campaign, ANN, count=2)
+        send(first, 1, 60_000)
+        _, third = lease(connection, campaign, ANN, count=2, at=after(1))
+        send(second, 2, 60_000)
+        send(first, 3, 120_000, key="again")  # reopened for a minute
+        send(third, 4, 60_000)
+        offline = lease(connection, campaign, ANN, count=5, at=after(5))
+        for assignment in offline:
+            send(assignment, 90, 300_000)
+
+
+def test_a_draft_brings_the_time_of_an_earlier_lease(database: Database) -> None:
+    with database.write() as connection:
+        campaign = open_campaign(connection, num_items=1)
+        [before] = lease(connection, campaign, ANN)
+        leases.release(connection, before.id, ANN, at=after(9))
+        [again] = lease(connection, campaign, ANN, at=after(30))
+        new = judgements.NewJudgement(key="key-00001", value={"choice": 1}, active_ms=480_000)
+        made = judgements.submit(connection, again.id, ANN, new, at=after(31))
+    assert (made.active_ms, made.implausible) == (480_000, False)
 
 
 # ---------------------------------------------------------------- stored once, never lost

@@ -44,7 +44,7 @@ def test_the_pace_ignores_superseded_and_withdrawn_judgements(database: Database
     with database.write() as connection:
         campaign = open_campaign(connection)
         corrected, withdrawn, kept = lease(connection, campaign, ANN, count=3, at=NOW)
-        judge(connection, corrected, active_ms=100_000, at=NOW)
+        judge(connection, corrected, active_ms=900, at=NOW)
         judge(connection, corrected, {"choice": 8}, key="correction", active_ms=1000, at=NOW)
         judge(connection, withdrawn, active_ms=100_000, at=NOW)
         judgements.skip(connection, withdrawn.id, ANN, reason="unclear", at=NOW)

@@ -62,7 +62,7 @@ def test_counts_times_and_cost(database: Database) -> None:
     )
 
 
-def test_superseded_judgements_are_paid_but_not_counted(database: Database) -> None:
+def test_a_corrected_answer_is_counted_and_paid_once(database: Database) -> None:
     with database.write() as connection:
         campaign = open_campaign(connection, pay_per_hour=3600.0)
         assignment = lease(connection, campaign, ANN, at=NOW)[0]
@@ -70,8 +70,8 @@ def test_superseded_judgements_are_paid_but_not_counted(database: Database) -> N
         judge(connection, assignment, {"choice": 8}, active_ms=2000, key="another-key", at=NOW)
     report = load_progress(database, campaign)
     assert report.judgements == report.done == report.last_hour == 1
-    assert report.active_ms == 6000 and report.cost == approx(6.0)
-    assert report.median_s == 2  # of the current judgement
+    assert report.active_ms == 4000 and report.cost == approx(4.0)
+    assert report.median_s == 4  # a correction contains the time of what it corrects
     assert [recent.value["preference"] for recent in report.recent] in ([3], [-3])
 
 
@@ -82,6 +82,7 @@ def test_a_withdrawn_judgement_is_not_counted(database: Database) -> None:
         judge(connection, assignment, active_ms=4000, at=NOW)
         judgements.skip(connection, assignment.id, ANN, reason="unclear", at=NOW)
     report = load_progress(database, campaign)
+    assert report.active_ms == 4000  # it was work
     assert report.judgements == report.done == 0 and report.recent == [] and report.left is None
     assert report.skips == {"unclear": 1}
     assert [(pace.rater, pace.judgements, pace.skipped) for pace in report.people] == [(ANN, 0, 1)]

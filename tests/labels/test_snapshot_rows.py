@@ -328,6 +328,7 @@ def aggregate(kind: str, values: list[dict[str, Any]], *answers: str) -> list[An
             ui={},
             late=False,
             quick=False,
+            implausible=False,
             withdraws=False,
             supersedes=None,
             made_at="",

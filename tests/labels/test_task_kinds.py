@@ -40,6 +40,35 @@ def test_pairwise_choices(choice: int, preference: int, tie: str | None) -> None
     assert task_kinds.margin("pairwise", {"preference": preference}) == abs(preference)
 
 
+@pytest.mark.parametrize("order", [(0, 1), (1, 0)])
+@pytest.mark.parametrize(("choice", "worse"), [(1, "B"), (3, "B"), (6, "A"), (8, "A")])
+def test_an_edit_of_the_worse_answer_is_refused_unless_it_is_confirmed(
+    choice: int, worse: str, order: tuple[int, int]
+) -> None:
+    better = "AB".replace(worse, "")
+    edit = {"letter": worse, "text": "Changed."}
+    with pytest.raises(Invalid, match=f"is of answer {worse}, but answer {better} is preferred"):
+        to_stored("pairwise", {"choice": choice, "edit": edit}, order)
+    for wrong in (False, 1, "yes", None):
+        with pytest.raises(Invalid):
+            to_stored("pairwise", {"choice": choice, "edit": edit | {"worse": wrong}}, order)
+    confirmed = {"choice": choice, "edit": edit | {"worse": True}}
+    stored = to_stored("pairwise", confirmed, order)
+    assert stored["edit"] == {"candidate": order["AB".index(worse)], "text": "Changed.", "worse": True}
+    assert task_kinds.to_shown("pairwise", stored, order) == confirmed
+    # Nothing to confirm: the better answer is edited, or neither is better.
+    for value in ({"choice": choice, "edit": edit | {"letter": better}}, {"choice": 4, "edit": edit}):
+        assert "worse" not in to_stored("pairwise", value, order)["edit"]
+
+
+@pytest.mark.parametrize(
+    ("kind", "value"), [("ranking", {"ranks": {"A": 1, "B": 2}}), ("rating", {"score": 1})]
+)
+def test_kinds_without_a_better_answer_take_no_edit(kind: TaskKind, value: dict[str, Any]) -> None:
+    with pytest.raises(Invalid, match="edit: is not a field"):
+        to_stored(kind, value | {"edit": {"letter": "B", "text": "x"}}, (0, 1))
+
+
 def test_pairwise_aspects_and_edit() -> None:
     value = {
         "choice": 7,
@@ -189,6 +218,14 @@ def test_texts_have_a_maximum_length() -> None:
 # ---------------------------------------------------------------- order of answers
 
 
+def confirmed(value: dict[str, Any]) -> dict[str, Any]:
+    """An edit of the worse answer, if it is one, is meant."""
+    preferred = "A" if value["choice"] <= 3 else "B" if value["choice"] >= 6 else None
+    if "edit" not in value or preferred in (None, value["edit"]["letter"]):
+        return value
+    return value | {"edit": value["edit"] | {"worse": True}}
+
+
 orders = st.integers(2, 8).flatmap(lambda n: st.permutations(range(n)))
 edits = st.none() | st.fixed_dictionaries({"letter": st.sampled_from("AB"), "text": st.just("better")})
 pairwise_values = st.fixed_dictionaries(
@@ -197,7 +234,7 @@ pairwise_values = st.fixed_dictionaries(
         "aspects": st.dictionaries(st.sampled_from(OPTIONS["aspects"]), st.sampled_from("A=B"), min_size=1),
         "edit": st.fixed_dictionaries({"letter": st.sampled_from("AB"), "text": st.just("better")}),
     },
-)
+).map(confirmed)
 
 
 @given(pairwise_values, st.permutations([0, 1]))

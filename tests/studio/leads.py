@@ -26,6 +26,7 @@ from fairlead.labels.people import Person
 from fairlead.store.project import Project, create_project
 from fairlead.studio.app import create_app
 from fairlead.studio.settings import Settings
+from labels import build
 
 
 @dataclass(frozen=True)
@@ -107,6 +108,7 @@ def judge(
     for value in values:
         with place.database.write() as connection:
             (task,) = leases.lease_items(connection, one, person.rater)
+            build.hold_longer(connection, task.id)
             said = value(task) if callable(value) else value
             settings = {"active_ms": 30_000, **more}
             judgements.submit(

@@ -73,11 +73,12 @@ def test_a_judgement_is_stored_once_per_key(ben: httpx.Client) -> None:
     assert first["late"] is False
     assert submit(ben, assignment["token"]).json() == first
     corrected = submit(
-        ben, assignment["token"], {"value": {"choice": 2}, "active_ms": 5}, key="key-67890"
+        ben, assignment["token"], {"value": {"choice": 2}, "active_ms": 0}, key="key-67890"
     ).json()
     assert corrected["id"] != first["id"]
     mine = ben.post(f"{URL}/next", json={}).json()["mine"]
-    assert mine == {"today": 1, "total": 1, "median_active_ms": 5}
+    assert (mine["today"], mine["total"]) == (1, 1)
+    assert mine["median_active_ms"] <= 1000  # that of the first answer, cut to how long it was held
 
 
 @pytest.mark.parametrize(

@@ -6,6 +6,9 @@ rater judges, skips or releases the item, when a lead revokes the lease, or when
 the campaign's lease time.  A rater never gets the same item twice, unless the earlier lease was released or
 expired.
 
+An assignment keeps the campaign's options as they were when the item was handed out: reasons,
+aspects and scale.  Its judgement is checked against these, so changed options refuse nobody's answer.
+
 On PostgreSQL, every transaction locks assignments before slots, and the slots of an item in order of their
 ids. This order prevents deadlocks.
 
@@ -51,6 +54,7 @@ assignment_table = Table(
     Column("rater", String(40), nullable=False),
     Column("seq", Integer),  # place in the rater's blocks; null after another assignment reused it
     Column("order", JSON, nullable=False),  # order[i]: index of the answer shown at position i
+    Column("options", JSON, nullable=False, server_default="{}"),  # the campaign's, when it was handed out
     Column("guidelines_version", Integer, nullable=False),
     Column("leased_at", String(27), nullable=False),
     Column("expires_at", String(27), nullable=False),
@@ -82,6 +86,7 @@ class Assignment:
     rater: str
     item: Item
     order: tuple[int, ...]
+    options: Mapping[str, Any]  # those of the campaign when the item was assigned, see `task_kinds`
     guidelines_version: int
     leased_at: str
     expires_at: str
@@ -216,6 +221,7 @@ def from_row(row: Any, item: Item) -> Assignment:
         row.rater,
         item,
         tuple(row.order),
+        row.options,
         row.guidelines_version,
         row.leased_at,
         row.expires_at,

@@ -179,10 +179,12 @@ def get(connection: Connection, slug: str) -> Campaign:
     return _from_row(row)
 
 
-def get_by_id(connection: Connection, campaign_id: int) -> Campaign:
-    return _from_row(
-        connection.execute(select(campaign_table).where(campaign_table.c.id == campaign_id)).one()
-    )
+def get_by_id(connection: Connection, campaign_id: int, *, lock: bool = False) -> Campaign:
+    """`lock` keeps the campaign's rating scale as it is until this transaction ends, see `lock`."""
+    query = select(campaign_table).where(campaign_table.c.id == campaign_id)
+    if lock:
+        query = query.with_for_update(read=True, key_share=True)
+    return _from_row(connection.execute(query).one())
 
 
 def list_all(connection: Connection, *, ids: Sequence[int] | None = None) -> list[Campaign]:

@@ -3,7 +3,8 @@
 A judgement row never changes.  Submitting again for the same assignment adds a judgement that supersedes the
 previous one.  Skipping a judged assignment adds a judgement that withdraws the previous one.  A judgement is
 current when no other judgement supersedes or withdraws it.  Late judgements, submitted after the lease ended,
-are stored and marked `late`.
+are stored and marked `late`.  Active times are cut to what the server's clock allows, see `work_time`; that
+of a correction includes the time of the judgement that it supersedes.
 """
 
 from collections.abc import Mapping, Sequence
@@ -24,6 +25,7 @@ from sqlalchemy import (
     Text,
     UniqueConstraint,
     exists,
+    false,
     func,
     insert,
     select,
@@ -39,12 +41,12 @@ from fairlead.labels import (
     leases,
     storable_text,
     task_kinds,
+    work_time,
 )
-from fairlead.labels.assignments import Assignment
+from fairlead.labels.assignments import Assignment, assignment_table
 from fairlead.labels.campaigns import Campaign
-from fairlead.labels.database import format_time, metadata
+from fairlead.labels.database import format_time, metadata, parse_time
 from fairlead.labels.errors import Conflict, Invalid, NotFound
-from fairlead.labels.items import Item
 
 judgement_table = Table(
     "judgement",
@@ -66,6 +68,7 @@ judgement_table = Table(
     Column("ui", JSON, nullable=False),
     Column("late", Boolean, nullable=False),
     Column("quick", Boolean, nullable=False),
+    Column("implausible", Boolean, nullable=False, server_default=false()),
     Column("withdraws", Boolean, nullable=False),
     Column("supersedes", Integer, ForeignKey("judgement.id"), unique=True),
     Column("made_at", String(27), nullable=False),
@@ -75,6 +78,7 @@ judgement_table = Table(
     Index("ix_judgement_token", "token"),
     Index("ix_judgement_campaign_id_rater_id", "campaign_id", "rater", "id"),
     Index("ix_judgement_campaign_id_made_at", "campaign_id", "made_at"),
+    Index("ix_judgement_rater_made_at", "rater", "made_at"),
     Index(
         "ix_judgement_sums",
         "campaign_id",
@@ -89,8 +93,7 @@ judgement_table = Table(
 )
 SKIP_REASONS = ("unclear", "too hard", "not my field", "upsetting", "broken")
 MAX_ACTIVE_MS = 6 * 3600 * 1000
-# A quarter of the time that reading takes at 250 words per minute (240 ms per word).
-MS_PER_WORD = 60
+MAX_OTHERS = 1000  # judgements of the last hours that the bound of the active time takes into account
 
 
 @dataclass(frozen=True)
@@ -110,7 +113,8 @@ class Judgement:
     dwell_ms: dict[str, int]
     ui: dict[str, Any]  # viewport, theme, version, digest of the rendered texts
     late: bool  # submitted after the lease ended
-    quick: bool  # submitted faster than the answers can be read, see MS_PER_WORD
+    quick: bool  # submitted faster than the answers can be read, see `work_time`
+    implausible: bool  # more active time was reported than the server's clock allows; `active_ms` was cut
     withdraws: bool  # takes back the judgement that `supersedes` names
     supersedes: int | None  # id of the previous judgement of the same assignment
     made_at: str
@@ -147,17 +151,19 @@ def submit(
             raise Conflict("This idempotency key was used for another assignment. Send a new key.")
         return _from_row(repeated)
     campaign = campaigns.get_by_id(connection, assignment.campaign_id)
-    _validate(campaign, new)
+    _validate(assignment, new)
     num_turns = (
         chats.count_judged_turns(connection, assignment_id)
         if campaign.kind == "chat"
         else len(assignment.item.prompt)
     )
     value = task_kinds.to_stored(
-        campaign.kind, campaign.options, new.value, assignment.order, num_turns=num_turns
+        campaign.kind, assignment.options, new.value, assignment.order, num_turns=num_turns
     )
     late = leases.complete(connection, assignment, at)
     previous = get_current(connection, assignment_id)
+    reported_ms = max(new.active_ms, previous.active_ms if previous else 0)
+    active_ms = min(reported_ms, _longest_active_ms(connection, assignment, at))
     row = connection.execute(
         insert(judgement_table)
         .values(
@@ -172,11 +178,12 @@ def submit(
             note=new.note,
             order=list(assignment.order),
             guidelines_version=assignment.guidelines_version,
-            active_ms=new.active_ms,
-            dwell_ms=dict(new.dwell_ms or {}),
+            active_ms=active_ms,
+            dwell_ms=work_time.cut_dwell(new.dwell_ms or {}, active_ms),
             ui=dict(new.ui or {}),
             late=late,
-            quick=new.active_ms < MS_PER_WORD * num_words(assignment.item),
+            quick=work_time.is_quick(campaign.kind, assignment.item, active_ms),
+            implausible=reported_ms > active_ms + work_time.TOLERANCE_MS,
             withdraws=False,
             supersedes=previous.id if previous else None,
             made_at=format_time(at),
@@ -189,7 +196,8 @@ def submit(
         "judgement": row.id,
         "supersedes": row.supersedes,
         "late": late,
-        "active_ms": new.active_ms,
+        "active_ms": active_ms,
+        "reported_ms": new.active_ms,
         "margin": row.margin,
     }
     events.append(
@@ -256,6 +264,7 @@ def skip(
             "ui": previous.ui,
             "late": previous.late,
             "quick": previous.quick,
+            "implausible": previous.implausible,
             "withdraws": True,
             "supersedes": previous.id,
             "made_at": format_time(at),
@@ -347,13 +356,13 @@ def list_active_times(connection: Connection, campaign_id: int, rater: str, *, s
 # ---------------------------------------------------------------- details
 
 
-def _validate(campaign: Campaign, new: NewJudgement) -> None:
+def _validate(assignment: Assignment, new: NewJudgement) -> None:
     problems = {}
     storable_text.require(note=new.note, dwell_ms=new.dwell_ms, ui=new.ui)
     if not 8 <= len(new.key) <= 80:
         problems["key"] = "must have 8 to 80 characters"
-    if unknown := [reason for reason in new.reasons if reason not in campaign.options["chips"]]:
-        problems["reasons"] = f"{unknown[0]!r} is not a reason of this campaign; choose from its list"
+    if unknown := [reason for reason in new.reasons if reason not in assignment.options["chips"]]:
+        problems["reasons"] = f"{unknown[0]!r} is not a reason of this task; choose from its list"
     if len(new.note) > flags.LONGEST_NOTE:
         problems["note"] = f"must have at most {flags.LONGEST_NOTE:,} characters"
     if not 0 <= new.active_ms <= MAX_ACTIVE_MS:
@@ -370,9 +379,28 @@ def is_current() -> Any:
     return ~judgement_table.c.withdraws & ~exists().where(later.c.supersedes == judgement_table.c.id)
 
 
-def num_words(item: Item) -> int:
-    """Number of words in the answers of an item: the minimum that a rater has to read."""
-    return sum(len(message.content.split()) for answer in item.answers for message in answer.messages)
+def _longest_active_ms(connection: Connection, assignment: Assignment, at: datetime) -> int:
+    """The most active time that the server's clock allows for this assignment, see `work_time`."""
+    held = (assignment_table.c.item_id == assignment.item.id, assignment_table.c.rater == assignment.rater)
+    # A draft stays with the item, so its time may come from an earlier lease.
+    first_held = connection.execute(select(func.min(assignment_table.c.leased_at)).where(*held)).scalar_one()
+    since = parse_time(first_held)
+    others = (
+        select(assignment_table.c.leased_at, judgement_table.c.active_ms)
+        .join_from(judgement_table, assignment_table, assignment_table.c.token == judgement_table.c.token)
+        .where(
+            judgement_table.c.rater == assignment.rater,
+            judgement_table.c.made_at >= format_time(since - work_time.LOOK_BACK),
+            judgement_table.c.item_id != assignment.item.id,
+            is_current(),
+        )
+        .order_by(judgement_table.c.made_at.desc())
+        .limit(MAX_OTHERS)
+    )
+    rows = connection.execute(others).all()
+    return work_time.longest_active_ms(
+        since, at, [(parse_time(leased_at), active_ms) for leased_at, active_ms in rows]
+    )
 
 
 def _from_row(row: Any) -> Judgement:
@@ -393,6 +421,7 @@ def _from_row(row: Any) -> Judgement:
         ui=row.ui,
         late=row.late,
         quick=row.quick,
+        implausible=row.implausible,
         withdraws=row.withdraws,
         supersedes=row.supersedes,
         made_at=row.made_at,

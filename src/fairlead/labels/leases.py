@@ -50,9 +50,10 @@ def lease_items(
         if assignment.expires_at >= format_time(at)
     ]
     _renew_leases(connection, campaign, [assignment.id for assignment in leased], at)
-    if campaign.state != "open":
+    if len(leased) >= count:
         return leased[:count]
-    while len(leased) < count:
+    campaign = campaigns.get_by_id(connection, campaign.id, lock=True)  # options and state of this moment
+    while campaign.state == "open" and len(leased) < count:
         assignment = _lease_next(connection, campaign, rater, at)
         if assignment is None:
             break
@@ -323,6 +324,7 @@ def _lease_next(connection: Connection, campaign: Campaign, rater: str, at: date
                     "rater": rater,
                     "seq": seq,
                     "order": list(order),
+                    "options": campaign.options,
                     "guidelines_version": guidelines.version if guidelines else 0,
                     "leased_at": format_time(at),
                     "expires_at": expires_at,

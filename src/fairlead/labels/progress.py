@@ -83,7 +83,7 @@ class Progress:
     last_hour: int
     hours: list[PeriodCount]  # oldest first, empty hours included
     days: list[PeriodCount]  # oldest first, days without judgements left out
-    active_ms: int  # superseded judgements included, because they were work too
+    active_ms: int  # of all work: a correction contains the time before it, and withdrawn work counts
     active_ms_today: int
     seconds: Interval | None  # mean active time of the latest judgements
     median_s: float | None
@@ -230,7 +230,7 @@ def _count_days(
         judgement_table.c.rater,
         day,
         count_where(current),
-        func.sum(judgement_table.c.active_ms),
+        throughput.sum_worked(),
         count_where(and_(current, judgement_table.c.late)),
         count_where(and_(current, judgement_table.c.quick)),
         func.max(judgement_table.c.made_at),

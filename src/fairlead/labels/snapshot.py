@@ -323,6 +323,7 @@ def _preview_judgements(connection: Connection, campaign: Campaign) -> Iterator[
             ui={},
             late=row.late,
             quick=row.quick,
+            implausible=False,
             withdraws=False,
             supersedes=None,
             made_at=row.made_at,

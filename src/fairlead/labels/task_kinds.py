@@ -20,8 +20,11 @@ are good, or both are bad.  Equal ranks are ties.  A turn of a conversation is t
 prompt.  The choices of a live chat are in `chats`.  A positive preference is one for answer 0.
 
 A pairwise value may also contain aspects {name: "A"|"="|"B"}, stored as 1, 0 or -1 for answer 0, and an edit
-of the better answer.  Instead of a value, `{"cannot": "judge"|"unsafe"}` states that nobody should have to
-judge the item. Unlike a skip, this statement is a judgement.
+{letter, text} of the better answer, or of either after a tie.  Training learns an edit as the better text, so
+an edit of the worse answer is refused unless the rater confirms it with `worse: true`.
+
+Instead of a value, `{"cannot": "judge"|"unsafe"}` states that nobody should have to judge the item.  Unlike a
+skip, this statement is a judgement.
 """
 
 import copy
@@ -147,7 +150,9 @@ def to_shown(kind: TaskKind, stored: Mapping[str, Any], order: Sequence[int]) ->
                 name: {1: "A", 0: "=", -1: "B"}[sign * side] for name, side in stored["aspects"].items()
             }
         if stored.get("edit"):
-            shown["edit"] = {"letter": place[stored["edit"]["candidate"]], "text": stored["edit"]["text"]}
+            edit = {"letter": place[stored["edit"]["candidate"]], "text": stored["edit"]["text"]}
+            # An older judgement may contain an edit of the worse answer that nobody was asked about.
+            shown["edit"] = edit | ({"worse": True} if stored["edit"].get("worse") else {})
         return shown
     if kind == "ranking" and "cannot" not in stored:
         return {"ranks": {place[c]: rank for c, rank in enumerate(stored["ranks"]) if rank is not None}}
@@ -186,8 +191,28 @@ def _pairwise(
     if value.get("edit") is not None:
         if not isinstance(value["edit"], Mapping):
             raise Invalid({"edit": "must be an object with a letter and a text"})
-        stored["edit"] = _edit(options, value["edit"], order, 0)
+        stored["edit"] = _pairwise_edit(options, value["edit"], order, stored["preference"])
     return stored
+
+
+def _pairwise_edit(
+    options: Mapping[str, Any], edit: Mapping[str, Any], order: Sequence[int], preference: int
+) -> dict[str, Any]:
+    stored = _edit(options, edit, order, 0)
+    if not isinstance(edit.get("worse", False), bool):
+        raise Invalid({"edit": "worse must be true or false"})
+    preferred = None if preference == 0 else int(preference < 0)
+    if preferred in (None, stored["candidate"]):
+        return stored
+    if not edit.get("worse"):
+        edited, better = (letter(order.index(answer)) for answer in (stored["candidate"], preferred))
+        raise Invalid(
+            {
+                "edit": f"is of answer {edited}, but answer {better} is preferred; edit answer {better}, "
+                "or add worse: true to the edit if this is meant"
+            }
+        )
+    return stored | {"worse": True}
 
 
 def _ranking(_: Mapping[str, Any], value: Mapping[str, Any], order: Sequence[int], __: int) -> dict[str, Any]:
@@ -324,6 +349,6 @@ def _text(value: object) -> str:
 def _names(value: object, aspects: Sequence[str]) -> dict[str, Any]:
     if not isinstance(value, Mapping) or not set(value) <= set(aspects):
         raise Invalid(
-            {"aspects": f"must use the aspects of this campaign: {', '.join(aspects) or 'it has none'}"}
+            {"aspects": f"must use the aspects of this task: {', '.join(aspects) or 'it has none'}"}
         )
     return dict(value)

@@ -111,6 +111,22 @@ def is_current() -> ColumnElement[bool]:
     )
 
 
+def is_worked() -> ColumnElement[bool]:
+    """SQL condition: the time of the judgement was worked and is not part of a correction's.
+
+    Withdrawn judgements were work too.
+    """
+    later = judgement_table.alias("later")
+    return judgement_table.c.id.not_in(
+        select(later.c.supersedes).where(later.c.supersedes.is_not(None), ~later.c.withdraws)
+    )
+
+
+def sum_worked() -> ColumnElement[int]:
+    """The active milliseconds of all work, where each answer counts once."""
+    return func.coalesce(func.sum(case((is_worked(), judgement_table.c.active_ms), else_=0)), 0)
+
+
 def count_where(condition: ColumnElement[bool]) -> ColumnElement[int]:
     return func.coalesce(func.sum(case((condition, 1), else_=0)), 0)
 
@@ -120,7 +136,7 @@ def _count_blocks(
 ) -> dict[str, tuple[int, int]]:
     """Current judgements and active milliseconds, by the first `length` characters of their time."""
     block = func.substr(judgement_table.c.made_at, 1, length)
-    query = select(block, count_where(is_current()), func.sum(judgement_table.c.active_ms))
+    query = select(block, count_where(is_current()), sum_worked())
     rows = connection.execute(
         query.where(
             judgement_table.c.campaign_id == campaign.id, judgement_table.c.made_at >= since

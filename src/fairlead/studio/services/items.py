@@ -80,7 +80,10 @@ class JudgementOut(BaseModel):
     guidelines_version: int
     active_ms: int
     late: bool
-    quick: bool
+    quick: bool = Field(description="Made faster than the answers can be read.")
+    implausible: bool = Field(
+        description="More active time was reported than the server's clock allows; `active_ms` was cut."
+    )
     stands: bool = Field(description="Neither corrected nor withdrawn.")
     made_at: str
 
@@ -219,6 +222,7 @@ def _judgement_out(judgement: Judgement, *, stands: bool) -> JudgementOut:
         active_ms=judgement.active_ms,
         late=judgement.late,
         quick=judgement.quick,
+        implausible=judgement.implausible,
         stands=stands,
         made_at=judgement.made_at,
     )

@@ -52,7 +52,10 @@ class LetteredAnswer(RenderedText):
 
 
 class TaskOptions(BaseModel):
-    """Campaign options that shape the task: aspect names, reason chips, and steps of the rating scale."""
+    """What shapes the task: aspect names, reason chips, and steps of the rating scale.
+
+    They are the campaign's when the item was handed out, and the judgement is checked against them.
+    """
 
     aspects: list[str]
     chips: list[str]
@@ -189,7 +192,7 @@ def next_assignments(database: Database, viewer: Viewer, body: NextBody) -> Next
     campaign, rater = viewer.campaign, viewer.rater
     with database.write() as connection:
         leased = [] if viewer.paused else leases.lease_items(connection, campaign, rater, count=body.count)
-        # Read again: options are final once the first assignment exists.
+        # Read again: the state says why a list is empty.
         campaign = campaigns.get_by_id(connection, campaign.id)
     with database.read() as connection:  # a separate transaction keeps the write lock short
         saved = drafts.get_many(connection, rater, assignment_ids=[assignment.id for assignment in leased])
@@ -329,7 +332,7 @@ def _assignment_out(
         kind=campaign.kind,
         prompt=prompt,
         answers=answers,
-        options=TaskOptions(**campaign.options),
+        options=TaskOptions(**assignment.options),
         render=digest.of_json([message.html for message in prompt] + [answer.html for answer in answers]),
         guidelines=guidelines,
         expires_at=assignment.expires_at,

@@ -44,10 +44,12 @@ const bindings = keyBindings(preferences);
 
 /** @type {(QueuedTask & {view: View})|null} the task on the screen */
 let current = null;
-/** @type {{task: Task, draft: Draft}[]} judgements made on this page, oldest first */
+/** @type {{task: Task, draft: Draft, corrects: boolean}[]} judgements made on this page, oldest first */
 let history = [];
 /** @type {Set<string>} tokens of tasks that were submitted or skipped on this page */
 const finished = new Set();
+/** @type {Set<string>} tokens of answers that `pace` counts, as far as this page has seen them */
+const counted = new Set();
 let pace = { today: 0, total: 0, median_active_ms: null };
 
 const drafts = new Drafts(store, api, config, {
@@ -93,7 +95,7 @@ const rejectedAnswers = new RejectedAnswers(store, config, {
 });
 const form = new AnswerForm(byId("dock"), bindings, {
   changed: saveDraft,
-  submit,
+  submit: () => void submit(),
   undo: () => void undo(),
   skip: () => void skip(),
   flag: () => void flag(),
@@ -110,7 +112,7 @@ const context = {
 
 /** Actions of every task kind; a view may replace them.  @type {Record<string, () => void>} */
 const actions = {
-  submit,
+  submit: () => void submit(),
   undo: () => void undo(),
   skip: () => void skip(),
   flag: () => void flag(),
@@ -184,7 +186,7 @@ function saveDraft() {
   drafts.save(current.task, currentDraft());
 }
 
-function submit() {
+async function submit() {
   if (!current) return;
   const { task, view } = current;
   const missing = form.cannot ? "" : view.missing();
@@ -193,18 +195,42 @@ function submit() {
     announce(missing);
     return;
   }
+  const question = form.cannot ? null : (view.question?.() ?? null);
+  if (question) {
+    const { title, description, yes, no } = question;
+    const answer = await chooseReason({ title, description, reasons: [yes, no] });
+    if (answer?.reason !== yes || current?.task.token !== task.token) return;
+    question.confirm();
+  }
   const choice = form.cannot ? undefined : view.takeUnsentChoice?.();
   const draft = currentDraft();
   const summary = capitalize(form.cannot ? form.cannotLabel : view.summary());
   const { value, reasons, note, active_ms, dwell_ms } = draft;
   const body = { value, reasons, note, active_ms, dwell_ms, ui: uiDetails(task, view) };
-  finish(task, "judgement", body, { summary, choice });
-  history = [...history, { task, draft }].slice(-MAX_UNDO);
-  pace = { ...pace, today: pace.today + 1, total: pace.total + 1 };
-  drawPace(pace, preferences.daily_goal);
+  const corrects = counted.has(task.token);
+  finish(task, "judgement", body, { summary, choice, corrects });
+  history = [...history, { task, draft, corrects }].slice(-MAX_UNDO);
+  countAnswer(task.token);
   showNextOrLoading();
   announce(`Saved: ${summary}.${current ? "" : " No tasks left for now."}`);
   toast(`Saved: ${summary}`, { kind: "good", action: ["Undo", () => void undo()] });
+}
+
+/** An answer that is taken back and sent again counts once.  @param {string} token */
+function countAnswer(token) {
+  if (!counted.has(token)) changePace(1);
+  counted.add(token);
+}
+
+/** @param {string} token */
+function uncountAnswer(token) {
+  if (counted.delete(token)) changePace(-1);
+}
+
+/** @param {number} difference */
+function changePace(difference) {
+  pace = { ...pace, today: pace.today + difference, total: pace.total + difference };
+  drawPace(pace, preferences.daily_goal);
 }
 
 /**
@@ -260,7 +286,10 @@ function showNextOrLoading() {
 async function undo() {
   const previous = history.pop();
   if (previous) {
-    if (outbox.withdraw(previous.task.token)) drafts.save(previous.task, previous.draft);
+    if (outbox.withdraw(previous.task.token)) {
+      if (!previous.corrects) uncountAnswer(previous.task.token);
+      drafts.save(previous.task, previous.draft);
+    }
     reopen(previous.task, previous.draft);
     return;
   }
@@ -268,6 +297,7 @@ async function undo() {
   try {
     if (outbox.offline) throw new Unreachable("answers are queued");
     const task = /** @type {Task} */ (await api.undo());
+    counted.add(task.token);
     if (current?.task.token === task.token || queue.has(task.token)) toast("Nothing more to undo.");
     else reopen(task, task.draft);
   } catch (error) {
@@ -302,6 +332,7 @@ async function skip() {
   const typedLength = (view.typedLength?.() ?? 0) + form.note.length;
   const draft = currentDraft();
   finish(task, "skip", { reason: answer.reason }, { draft: typedLength ? draft : undefined });
+  uncountAnswer(task.token);
   showNextOrLoading();
   announce("Skipped.");
   toast(typedLength > LONG_TEXT ? "Skipped. Your text is saved under Drafts." : "Skipped");
@@ -373,7 +404,9 @@ function savePreferences(changes) {
 function handleResponse(response) {
   status.offline = outbox.offline;
   status.sessionError = 0;
-  const numUnsent = outbox.pending.filter((submission) => submission.what === "judgement").length;
+  const isNew = (/** @type {Submission} */ submission) =>
+    submission.what === "judgement" && !submission.corrects;
+  const numUnsent = outbox.pending.filter(isNew).length;
   pace = { ...response.mine, today: response.mine.today + numUnsent };
   drawPace(pace, preferences.daily_goal);
 }
@@ -462,6 +495,7 @@ function handleRejected(submission, error) {
     lasting: true,
     action: ["Review", () => void rejectedAnswers.openDialog()],
   });
+  if (submission.what === "judgement" && !submission.corrects) uncountAnswer(submission.token);
   void drafts.restore(submission);
   void rejectedAnswers.updateCount();
 }
@@ -506,7 +540,10 @@ if (!store.isPersistent) {
   toast(text, { lasting: true });
 }
 await outbox.load();
-for (const submission of outbox.pending) if (submission.what !== "flag") finished.add(submission.token);
+for (const submission of outbox.pending) {
+  if (submission.what !== "flag") finished.add(submission.token);
+  if (submission.what === "judgement") counted.add(submission.token);
+}
 if (outbox.pending.length) announce(`Sending ${count(outbox.pending.length, "saved answer")}.`);
 await Promise.all([queue.fill(), draftList.update(), rejectedAnswers.updateCount()]);
 document.body.dataset.ready = "yes";

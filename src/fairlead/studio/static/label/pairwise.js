@@ -65,7 +65,10 @@ export function pairwise(task, context) {
   });
   const aspects = task.options.aspects.map((name) => ({ name, row: aspectRow(name, context) }));
   const editSection = h("section.editing", { hidden: true });
-  /** @type {{letter: string, editor: Editor}|null} */
+  /**
+   * `worse`: the rater means to edit the worse answer.
+   * @type {{letter: string, editor: Editor, worse: boolean}|null}
+   */
   let edit = null;
 
   function markPreferred() {
@@ -74,8 +77,8 @@ export function pairwise(task, context) {
     panes[1].node.classList.toggle("ahead", letter === "B");
   }
 
-  /** @param {string} letter @param {string} [text] */
-  function startEdit(letter, text) {
+  /** @param {string} letter @param {string} [text] @param {boolean} [worse] */
+  function startEdit(letter, text, worse = false) {
     const answer = task.answers.find((candidate) => candidate.letter === letter) ?? task.answers[0];
     const editor = new Editor({
       label: `Answer ${answer.letter}, edited`,
@@ -91,13 +94,19 @@ export function pairwise(task, context) {
     const heading = h("h2", null, `Improve answer ${answer.letter}`);
     editSection.replaceChildren(h("header.pane-head", null, heading, h("span.spring"), button), editor.node);
     editSection.hidden = false;
-    edit = { letter: answer.letter, editor };
+    edit = { letter: answer.letter, editor, worse };
   }
 
   function stopEdit() {
     edit = null;
     editSection.hidden = true;
     editSection.replaceChildren();
+  }
+
+  /** Whether the edited answer is not the better one. */
+  function isWorseEdited() {
+    const preferred = preferredLetter(scale.value);
+    return preferred !== "" && editedText().trim() !== "" && edit?.letter !== preferred;
   }
 
   const editedText = () => (edit && edit.editor.isChanged ? edit.editor.text : "");
@@ -135,14 +144,30 @@ export function pairwise(task, context) {
       return {
         ...(scale.value && { choice: Number(scale.value) }),
         ...(sides.length && { aspects: Object.fromEntries(sides) }),
-        ...(edit && text.trim() && { edit: { letter: edit.letter, text } }),
+        ...(edit &&
+          text.trim() && {
+            edit: { letter: edit.letter, text, ...(isWorseEdited() && edit.worse && { worse: true }) },
+          }),
       };
     },
     write: (value) => {
       scale.value = value.choice ? String(value.choice) : "";
       for (const { name, row } of aspects) row.value = value.aspects?.[name] ?? "";
       markPreferred();
-      if (value.edit) startEdit(value.edit.letter, value.edit.text);
+      if (value.edit) startEdit(value.edit.letter, value.edit.text, value.edit.worse);
+    },
+    question: () => {
+      if (!edit || edit.worse || !isWorseEdited()) return null;
+      const preferred = preferredLetter(scale.value);
+      return {
+        title: `You prefer ${preferred}, but you edited ${edit.letter}`,
+        description: "Usually the better answer is the one to improve. What do you want to send?",
+        yes: `${preferred} is better, and my edit of ${edit.letter}`,
+        no: "go back and change it",
+        confirm: () => {
+          if (edit) edit.worse = true;
+        },
+      };
     },
     missing: () => (scale.value ? "" : "Select a step from 1 to 8"),
     summary: () => scale.valueName,

@@ -52,7 +52,15 @@
  * @property {number} at
  * @property {TurnChoice} [choice]  a choice in a chat that the server may not have yet
  * @property {string} [summary]     the answer in words
+ * @property {boolean} [corrects]    replaces an answer that is counted already
  * @property {string} [refused]     the server's reason for rejecting it
+ *
+ * @typedef {Object} Question
+ * @property {string} title
+ * @property {string} description
+ * @property {string} yes            what sending means
+ * @property {string} no             what going back means
+ * @property {() => void} confirm    called before the value is read again
  *
  * @typedef {Object} View  one task kind on the screen
  * @property {HTMLElement[]} content                   prompt and answers
@@ -60,6 +68,7 @@
  * @property {() => Object<string, any>} read          the value so far
  * @property {(value: Object<string, any>) => void} write
  * @property {() => string} missing                    what is left to do; "" when the value is complete
+ * @property {() => Question|null} [question]  what to ask before the value is sent, if it looks like a slip
  * @property {() => string} summary                    the value in words
  * @property {Object<string, () => void>} actions      action name in shortcuts.js -> handler
  * @property {(key: string) => boolean} [handleKey]  sees each key first; true if it used the key
