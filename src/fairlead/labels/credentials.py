@@ -62,6 +62,8 @@ api_token_table = Table(
     Column("id", Integer, primary_key=True),
     Column("secret_hash", String(64), nullable=False, unique=True),
     Column("person_id", Integer, ForeignKey("person.id", ondelete="CASCADE"), nullable=False, index=True),
+    # The token that created this one, which ends with it.  Null for a token from a browser.
+    Column("parent_id", Integer, ForeignKey("api_token.id", ondelete="CASCADE"), index=True),
     Column("name", String(80), nullable=False),
     Column("start", String(12), nullable=False),  # first characters of the token, for display
     Column("scopes", JSON, nullable=False),
@@ -262,9 +264,19 @@ def revoke_invite(
 
 
 def create_token(
-    connection: Connection, person: Person, *, name: str, scopes: Collection[str], days: int = 90, at: str
+    connection: Connection,
+    person: Person,
+    *,
+    name: str,
+    scopes: Collection[str],
+    days: int = 90,
+    parent: ApiToken | None = None,
+    at: str,
 ) -> tuple[ApiToken, str]:
-    """Create an API token.  Also returns its text, which is not stored."""
+    """Create an API token.  Also returns its text, which is not stored.
+
+    A token that another one creates has no other scopes, expires no later, and is revoked with it.
+    """
     problems = {}
     if not 0 < len(name.strip()) <= 80 or not name.isprintable():
         problems["name"] = "must have 1 to 80 printable characters"
@@ -272,6 +284,8 @@ def create_token(
         problems["scopes"] = f"must be one or more of: {', '.join(SCOPES)}"
     if not 1 <= days <= MAX_DAYS:
         problems["days"] = f"must be 1 to {MAX_DAYS}"
+    if parent is not None and (missing := set(scopes) - parent.scopes):
+        problems["scopes"] = f"cannot include {', '.join(sorted(missing))}: this token does not have it"
     if len(list_tokens(connection, person)) >= MAX_TOKENS:
         problems["name"] = f"cannot be added: you already have {MAX_TOKENS} tokens. Revoke one first"
     if problems:
@@ -280,11 +294,14 @@ def create_token(
     values = {
         "secret_hash": _hash(secret),
         "person_id": person.id,
+        "parent_id": None if parent is None else parent.id,
         "name": name.strip(),
         "start": secret[:8],
         "scopes": sorted(set(scopes)),
         "created_at": at,
-        "expires_at": _later(at, days=days),
+        "expires_at": _later(at, days=days)
+        if parent is None
+        else min(_later(at, days=days), parent.expires_at),
     }
     token = _token(
         connection.execute(insert(api_token_table).values(values).returning(api_token_table)).one()
@@ -322,10 +339,25 @@ def list_tokens(connection: Connection, person: Person) -> list[ApiToken]:
 
 
 def revoke_token(connection: Connection, person: Person, token_id: int) -> None:
+    """Revoke a token, and the tokens that it created."""
     mine = (api_token_table.c.id == token_id, api_token_table.c.person_id == person.id)
     if connection.execute(delete(api_token_table).where(*mine)).rowcount == 0:
         raise NotFound("You have no such token. Reload the page.")
     events.append(connection, verb="token.revoked", actor=person.rater, subject=f"token:{token_id}")
+
+
+def revoke_tokens(connection: Connection, person: Person, *, except_secret: str | None = None) -> int:
+    """Revoke all tokens of a person, except the one with this secret.  Returns the number revoked."""
+    query = select(api_token_table.c.id).where(api_token_table.c.person_id == person.id)
+    if except_secret is not None:
+        kept = api_token_table.c.secret_hash == _hash(except_secret)
+        connection.execute(update(api_token_table).where(kept).values(parent_id=None))
+        query = query.where(~kept)
+    token_ids = connection.execute(query.order_by(api_token_table.c.id)).scalars().all()
+    connection.execute(delete(api_token_table).where(api_token_table.c.id.in_(token_ids)))
+    for token_id in token_ids:
+        events.append(connection, verb="token.revoked", actor=person.rater, subject=f"token:{token_id}")
+    return len(token_ids)
 
 
 # ---------------------------------------------------------------- details

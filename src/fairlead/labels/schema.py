@@ -13,6 +13,7 @@ from sqlalchemy import Connection, MetaData
 
 from fairlead.labels import (
     assignments,
+    attempts,
     campaigns,
     chats,
     credentials,
@@ -33,6 +34,7 @@ from fairlead.labels.database import Database
 from fairlead.labels.errors import StudioError
 
 MODULES = (
+    attempts,
     credentials,
     campaigns,
     chats,

@@ -133,8 +133,10 @@ def create_app(
     app.state.chat_streams = ChatStreams(opened, ChatBackends(settings.project))
     app.state.templates = page_templates.environment()
     app.state.dashboard = DashboardCache(opened, clock)
-    app.state.wrong_passwords = Limiter(limit=8, per_s=900)  # by e-mail address
-    app.state.wrong_clients = Limiter(limit=40, per_s=900)  # by network address: passwords and invite links
+    # By e-mail address and network address, and by person for people who are signed in.  Several people may
+    # share a network address.
+    app.state.wrong_passwords = Limiter(opened, "password", limit=20)
+    app.state.wrong_clients = Limiter(opened, "client", limit=40)  # by network address: passwords and links
     access_control.check_routes((*API_ROUTERS, *PAGE_ROUTERS, *extra_routers))
     app.router.routes.extend(_shared_routes())
     for router in extra_routers:

@@ -4,6 +4,7 @@ from typing import Annotated
 
 from fastapi import Depends, Request
 
+from fairlead.studio import limits
 from fairlead.studio.services.sign_in import SignIn
 from fairlead.studio.state import Configured, Database, Time
 
@@ -13,7 +14,7 @@ def sign_in_attempt(request: Request, database: Database, settings: Configured, 
         database=database,
         wrong_passwords=request.app.state.wrong_passwords,
         wrong_clients=request.app.state.wrong_clients,
-        client=request.client.host if request.client else "unknown",
+        client=limits.source_of(request.client.host) if request.client else "unknown",
         session_days=settings.session_days,
         now=now,
     )

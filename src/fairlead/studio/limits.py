@@ -1,22 +1,23 @@
 """Limits on clients: how often a password may be wrong, and how large a request may be."""
 
+import ipaddress
 import re
-import threading
-import time
-from collections import OrderedDict, deque
 from collections.abc import Callable
+from dataclasses import dataclass
 
+from sqlalchemy import Connection
 from starlette.concurrency import run_in_threadpool
 from starlette.datastructures import Headers
 from starlette.responses import JSONResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from fairlead.labels import attempts
+from fairlead.labels.database import Database
 from fairlead.labels.errors import StudioError
 
 MIB = 1024 * 1024
 MAX_BODY = 2 * MIB  # of any request that is not an upload
 UPLOAD_PATHS = re.compile(r"/(api/v1|new|c/[^/]+)/uploads")
-MAX_KEYS = 10_000  # beyond that, the keys with the oldest failures are forgotten
 
 
 class TooMany(StudioError):
@@ -27,41 +28,55 @@ class TooMany(StudioError):
         self.wait_s = wait_s
 
 
+@dataclass(frozen=True)
 class Limiter:
-    """Allows `limit` failures per key within `per_s` seconds.  Counts within this process only."""
+    """Allows `limit` failures per key within `per_s` seconds, over all processes of the server."""
 
-    def __init__(self, limit: int, per_s: float, clock: Callable[[], float] = time.monotonic) -> None:
-        self._limit = limit
-        self._per_s = per_s
-        self._clock = clock
-        self._failures: OrderedDict[str, deque[float]] = OrderedDict()
-        self._lock = threading.Lock()
+    database: Database
+    purpose: str  # what is counted; the same key may be counted for several purposes
+    limit: int
+    per_s: float = 900.0
 
-    def check(self, key: str) -> None:
+    def check(self, key: str, *, now: str) -> None:
         """Raises TooMany when the limit is reached."""
-        with self._lock:
-            times = self._recent(key)
-            if len(times) >= self._limit:
-                raise TooMany(times[0] + self._per_s - self._clock())
+        with self.database.read() as connection:
+            self._check(connection, key, now)
 
-    def failed(self, key: str) -> None:
-        with self._lock:
-            times = self._recent(key)
-            times.append(self._clock())
-            self._failures[key] = times
-            self._failures.move_to_end(key)
-            if len(self._failures) > MAX_KEYS:
-                self._failures.popitem(last=False)
+    def begin(self, key: str, *, now: str) -> int:
+        """Count an attempt as failed before its outcome is known.  Raises TooMany when the limit is reached.
 
-    def succeeded(self, key: str) -> None:
-        with self._lock:
-            self._failures.pop(key, None)
+        Attempts that run at the same time are counted too.  After a success call `succeeded` or `forgive`.
+        """
+        self.check(key, now=now)  # a flood of attempts is refused without a write
+        with self.database.write() as connection:
+            attempts.take_turns(connection)
+            self._check(connection, key, now)
+            return attempts.add(connection, self._key(key), at=now)
 
-    def _recent(self, key: str) -> deque[float]:
-        times = self._failures.get(key, deque())
-        while times and times[0] <= self._clock() - self._per_s:
-            times.popleft()
-        return times
+    def succeeded(self, connection: Connection, key: str) -> None:
+        """Forget all failures of the key."""
+        attempts.forget(connection, self._key(key))
+
+    def _check(self, connection: Connection, key: str, now: str) -> None:
+        wait_s = attempts.wait_s(connection, self._key(key), limit=self.limit, per_s=self.per_s, at=now)
+        if wait_s is not None:
+            raise TooMany(wait_s)
+
+    def _key(self, key: str) -> str:
+        return f"{self.purpose}: {key}"
+
+
+def source_of(host: str) -> str:
+    """The part of a network address that one client holds: of IPv6, the first 64 bits."""
+    try:
+        address = ipaddress.ip_address(host)
+    except ValueError:
+        return host
+    if isinstance(address, ipaddress.IPv4Address):
+        return str(address)
+    if address.ipv4_mapped is not None:
+        return str(address.ipv4_mapped)
+    return str(ipaddress.ip_network((address, 64), strict=False))
 
 
 class BodyLimit:

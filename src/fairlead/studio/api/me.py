@@ -88,7 +88,7 @@ def log_out(response: Response, viewer: Person, database: Database, settings: Co
 
 @router.delete("/me/sessions", status_code=204)
 def end_other_sessions(viewer: Person, database: Database) -> None:
-    """End all sessions but this one."""
+    """End all sessions but this one, and revoke all API tokens."""
     account.end_other_sessions(database, viewer)
 
 
@@ -99,9 +99,11 @@ def get_me(viewer: Person, database: Database) -> Me:
 
 
 @router.patch("/me", name="change")
-def change_account(request: Request, body: AccountChange, viewer: Person, database: Database) -> Me:
+def change_account(
+    request: Request, body: AccountChange, viewer: Person, database: Database, now: Time
+) -> Me:
     """Change the name, the e-mail address or the password."""
-    return account.change_account(database, request.app.state.wrong_passwords, viewer, body)
+    return account.change_account(database, request.app.state.wrong_passwords, viewer, body, now=now)
 
 
 @router.put("/me/preferences", name="prefer")
@@ -118,7 +120,10 @@ def list_tokens(viewer: Person, database: Database) -> Tokens:
 
 @router.post("/me/tokens", status_code=201, name="make_token")
 def create_token(body: NewToken, viewer: Person, database: Database, now: Time) -> CreatedToken:
-    """Create an API token.  A token can create tokens with a subset of its own scopes."""
+    """Create an API token.
+
+    A token can create tokens with a subset of its own scopes.  They expire and are revoked with it.
+    """
     return account.create_token(database, viewer, body, now=now)
 
 
@@ -130,11 +135,17 @@ def revoke_token(token_id: Id, viewer: Person, database: Database) -> None:
 
 @router.post("/me/erase", status_code=204)
 def erase_me(
-    response: Response, body: Confirmation, viewer: Person, database: Database, settings: Configured
+    request: Request,
+    response: Response,
+    body: Confirmation,
+    viewer: Person,
+    database: Database,
+    settings: Configured,
+    now: Time,
 ) -> None:
     """Delete the viewer's name, address, sessions, tokens and drafts.  This cannot be undone.
 
     Their judgements stay, and nothing tells whose they are.
     """
-    account.erase_own_account(database, viewer, body)
+    account.erase_own_account(database, request.app.state.wrong_passwords, viewer, body, now=now)
     auth.delete_session_cookie(response, settings)

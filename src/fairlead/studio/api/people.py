@@ -2,7 +2,7 @@
 
 from typing import Annotated
 
-from fastapi import APIRouter, Path
+from fastapi import APIRouter, Path, Request
 
 from fairlead.studio.access_control import Lead, Owner
 from fairlead.studio.services import people
@@ -62,12 +62,14 @@ def set_role(rater: Rater, body: PersonRole, viewer: Owner, database: Database) 
 
 
 @router.post("/people/{rater}/erase", status_code=204, name="erase")
-def erase_person(rater: Rater, body: Confirmation, viewer: Owner, database: Database) -> None:
+def erase_person(
+    request: Request, rater: Rater, body: Confirmation, viewer: Owner, database: Database, now: Time
+) -> None:
     """Delete the person's name, address, sessions, tokens and drafts.  This cannot be undone.
 
     Their judgements stay, and nothing tells whose they are.
     """
-    people.erase_person(database, viewer, rater, body)
+    people.erase_person(database, request.app.state.wrong_passwords, viewer, rater, body, now=now)
 
 
 @router.get("/invites", name="studio_invites")

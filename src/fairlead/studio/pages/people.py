@@ -6,7 +6,7 @@ from fairlead.labels.members import CAMPAIGN_ROLES
 from fairlead.labels.people import STUDIO_ROLES
 from fairlead.studio import page_templates
 from fairlead.studio.access_control import Lead, Owner
-from fairlead.studio.services import people
+from fairlead.studio.services import account, people
 from fairlead.studio.state import Database, Time
 
 router = APIRouter()
@@ -23,6 +23,7 @@ def people_page(request: Request, viewer: Owner, database: Database, now: Time) 
         invites=invites,
         names=people.inviter_names(database, invites),
         roles=STUDIO_ROLES,
+        has_password=account.get_page(database, viewer).person.has_password,
     )
 
 

@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from pydantic import BaseModel, Field
+from sqlalchemy import Connection
 
 from fairlead.labels import campaigns, credentials, members, passwords, people
 from fairlead.labels.campaigns import Campaign
@@ -12,7 +13,7 @@ from fairlead.labels.errors import Invalid, NotAllowed
 from fairlead.labels.members import Membership
 from fairlead.labels.people import Person
 from fairlead.studio import auth
-from fairlead.studio.auth import Viewer
+from fairlead.studio.auth import NotSignedIn, Viewer
 from fairlead.studio.limits import Limiter
 from fairlead.studio.state import Database
 
@@ -41,7 +42,7 @@ class AccountChange(BaseModel):
     name: str | None = Field(None, max_length=500)
     email: str | None = Field(None, max_length=500)
     password: str | None = Field(
-        None, max_length=1000, description="The new password. Setting it ends all other sessions."
+        None, max_length=1000, description="The new password. Setting it ends all other sessions and tokens."
     )
     current_password: str | None = Field(
         None, max_length=1000, description="Required to change the password or the e-mail address."
@@ -83,6 +84,9 @@ class Tokens(BaseModel):
 
 class Confirmation(BaseModel):
     confirm: str = Field(max_length=500, description="The person's name, to confirm.")
+    current_password: str = Field(
+        "", max_length=1000, description="The viewer's own password, if the viewer has one."
+    )
 
 
 @dataclass(frozen=True)
@@ -146,12 +150,14 @@ def log_out(database: Database, viewer: Viewer) -> None:
 
 
 def end_other_sessions(database: Database, viewer: Viewer) -> None:
+    """End the person's other sessions, and revoke the tokens."""
     with database.write() as connection:
-        person = people.get_by_id(connection, viewer.person)
-        credentials.end_sessions(connection, person, except_secret=viewer.secret)
+        _end_other_access(connection, people.get_by_id(connection, viewer.person), viewer)
 
 
-def change_account(database: Database, wrong_passwords: Limiter, viewer: Viewer, body: AccountChange) -> Me:
+def change_account(
+    database: Database, wrong_passwords: Limiter, viewer: Viewer, body: AccountChange, *, now: str
+) -> Me:
     """A new password or e-mail address requires the current password.
 
     The first password or address of an account without a password can only be set in a browser session.
@@ -161,7 +167,7 @@ def change_account(database: Database, wrong_passwords: Limiter, viewer: Viewer,
     changes_email = body.email is not None and (body.email.strip().lower() or None) != person.email
     if body.password is not None or changes_email:
         if person.has_password:
-            _check_password(database, wrong_passwords, person, body.current_password or "")
+            _check_password(wrong_passwords, person, body.current_password or "", now=now)
         elif viewer.scopes is not None:
             raise NotAllowed(
                 "the first password or e-mail address must be set in a browser, not with a token."
@@ -173,7 +179,7 @@ def change_account(database: Database, wrong_passwords: Limiter, viewer: Viewer,
         person = people.get_by_id(connection, viewer.person)
         people.change(connection, person, name=body.name, email=body.email, password=password)
         if password is not None:
-            credentials.end_sessions(connection, person, except_secret=viewer.secret)
+            _end_other_access(connection, person, viewer)
     return get_me(database, viewer.person, viewer.csrf)
 
 
@@ -192,15 +198,20 @@ def list_tokens(database: Database, viewer: Viewer) -> Tokens:
 
 
 def create_token(database: Database, viewer: Viewer, body: NewToken, *, now: str) -> CreatedToken:
-    """A token can create another token, but only with scopes that it has."""
+    """A token can create another token, with scopes that it has and until it expires itself."""
     if viewer.scopes is not None and (missing := set(body.scopes) - viewer.scopes):
         raise NotAllowed(
             f"this token does not have the scope {', '.join(sorted(missing))}, so it cannot grant it."
         )
     with database.write() as connection:
         person = people.get_by_id(connection, viewer.person)
+        parent = None
+        if viewer.scopes is not None:
+            parent = credentials.find_token(connection, viewer.secret, at=now)
+            if parent is None:
+                raise NotSignedIn("this token is unknown or has expired.")
         token, secret = credentials.create_token(
-            connection, person, name=body.name, scopes=body.scopes, days=body.days, at=now
+            connection, person, name=body.name, scopes=body.scopes, days=body.days, parent=parent, at=now
         )
     return CreatedToken(**_token_out(token).model_dump(), token=secret)
 
@@ -210,21 +221,48 @@ def revoke_token(database: Database, viewer: Viewer, token_id: int) -> None:
         credentials.revoke_token(connection, people.get_by_id(connection, viewer.person), token_id)
 
 
-def erase_own_account(database: Database, viewer: Viewer, body: Confirmation) -> None:
+def erase_own_account(
+    database: Database, wrong_passwords: Limiter, viewer: Viewer, body: Confirmation, *, now: str
+) -> None:
     if body.confirm.strip() != viewer.name:
         raise Invalid({"confirm": f"must be your name as shown here: {viewer.name}"})
+    confirm_person(database, wrong_passwords, viewer, body.current_password, now=now)
     with database.write() as connection:
         people.erase(connection, people.get_by_id(connection, viewer.person), by=viewer.rater)
     people.scrub_erased(database)
 
 
-def _check_password(database: Database, limiter: Limiter, person: Person, password: str) -> None:
-    limiter.check(person.rater)
+def confirm_person(
+    database: Database, wrong_passwords: Limiter, viewer: Viewer, password: str, *, now: str
+) -> None:
+    """Before what cannot be undone: a stolen token or an open browser alone must not suffice.
+
+    People without a password, who use single sign-on or a link, confirm in the browser.
+    """
     with database.read() as connection:
+        person = people.get_by_id(connection, viewer.person)
+    if person.has_password:
+        _check_password(wrong_passwords, person, password, now=now)
+    elif viewer.scopes is not None:
+        raise NotAllowed("without a password, an account must be deleted in a browser, not with a token.")
+
+
+def _check_password(limiter: Limiter, person: Person, password: str, *, now: str) -> None:
+    if not password:
+        raise Invalid({"current_password": "is required"})
+    limiter.begin(person.rater, now=now)
+    with limiter.database.read() as connection:
         is_right = people.check_password(connection, person, password)
     if not is_right:
-        limiter.failed(person.rater)
         raise Invalid({"current_password": "is not your password"})
+    with limiter.database.write() as connection:
+        limiter.succeeded(connection, person.rater)
+
+
+def _end_other_access(connection: Connection, person: Person, viewer: Viewer) -> None:
+    """End the sessions and the tokens of a person, except the one of this request."""
+    credentials.end_sessions(connection, person, except_secret=viewer.secret)
+    credentials.revoke_tokens(connection, person, except_secret=viewer.secret)
 
 
 def _token_out(token: ApiToken) -> TokenOut:

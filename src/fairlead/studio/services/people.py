@@ -6,10 +6,12 @@ from pydantic import BaseModel, Field
 
 from fairlead.labels import credentials, members, people
 from fairlead.labels.credentials import MAX_DAYS, MAX_USES, Invite
-from fairlead.labels.errors import Conflict, Invalid
+from fairlead.labels.errors import Conflict, Invalid, NotAllowed
 from fairlead.labels.members import Member
 from fairlead.labels.people import Person
 from fairlead.studio.auth import Viewer
+from fairlead.studio.limits import Limiter
+from fairlead.studio.services import account
 from fairlead.studio.services.account import Confirmation
 from fairlead.studio.settings import Settings
 from fairlead.studio.state import Database
@@ -119,6 +121,10 @@ def add_person(
 def create_link(
     database: Database, settings: Settings, viewer: Viewer, rater: str, *, now: str
 ) -> PersonLink:
+    if viewer.scopes is not None and rater == viewer.rater:
+        raise NotAllowed(
+            "a token cannot create a link to log in as its own person: a login outlives the token."
+        )
     with database.write() as connection:
         person = people.get(connection, rater)
         _, secret = credentials.create_invite(
@@ -133,12 +139,16 @@ def set_studio_role(database: Database, viewer: Viewer, rater: str, body: Person
         return _person_out(people.set_role(connection, person, body.role, by=viewer.rater))
 
 
-def erase_person(database: Database, viewer: Viewer, rater: str, body: Confirmation) -> None:
-    with database.write() as connection:
+def erase_person(
+    database: Database, wrong_passwords: Limiter, viewer: Viewer, rater: str, body: Confirmation, *, now: str
+) -> None:
+    with database.read() as connection:
         person = people.get(connection, rater)
-        if body.confirm.strip() not in (person.name, person.rater):
-            raise Invalid({"confirm": f"must be the person's name: {person.name}"})
-        people.erase(connection, person, by=viewer.rater)
+    if body.confirm.strip() not in (person.name, person.rater):
+        raise Invalid({"confirm": f"must be the person's name: {person.name}"})
+    account.confirm_person(database, wrong_passwords, viewer, body.current_password, now=now)
+    with database.write() as connection:
+        people.erase(connection, people.get(connection, rater), by=viewer.rater)
     people.scrub_erased(database)
 
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from sqlalchemy import Connection
 
-from fairlead.labels import campaigns, credentials, members, passwords, people
+from fairlead.labels import attempts, campaigns, credentials, members, passwords, people
 from fairlead.labels.campaigns import Campaign
 from fairlead.labels.credentials import Invite
 from fairlead.labels.database import Database
@@ -28,9 +28,9 @@ class SignIn:
     """One attempt to sign in: where the request came from, its time, and the limits that apply to it."""
 
     database: Database
-    wrong_passwords: Limiter  # by e-mail address
+    wrong_passwords: Limiter  # by e-mail address and network address
     wrong_clients: Limiter  # by network address: wrong passwords and unknown links
-    client: str  # network address
+    client: str  # network address, see `limits.source_of`
     session_days: int
     now: str
 
@@ -58,17 +58,17 @@ class Newcomer:
 
 def log_in(attempt: SignIn, *, email: str, password: str) -> str:
     """Start a session and return its secret.  Raises NotSignedIn, and TooMany after repeated failures."""
-    address = email.strip().lower()
-    attempt.wrong_passwords.check(address)
-    attempt.wrong_clients.check(attempt.client)
+    # The network address is part of the key: a stranger who guesses must not lock out the person.
+    account = f"{email.strip().lower()} from {attempt.client}"
+    attempt.wrong_passwords.begin(account, now=attempt.now)
+    counted = attempt.wrong_clients.begin(attempt.client, now=attempt.now)
     with attempt.database.read() as connection:
         person = people.authenticate(connection, email, password)
     if person is None:
-        attempt.wrong_passwords.failed(address)
-        attempt.wrong_clients.failed(attempt.client)
         raise NotSignedIn("the e-mail address or the password is wrong.")
-    attempt.wrong_passwords.succeeded(address)
     with attempt.database.write() as connection:
+        attempt.wrong_passwords.succeeded(connection, account)
+        attempts.forgive(connection, counted)
         return _start_session(connection, attempt, person)
 
 
@@ -103,13 +103,14 @@ def log_in_with_identity(attempt: SignIn, identity: Identity, *, invite_secret: 
 
 def find_invite(attempt: SignIn, secret: str) -> Invite:
     """Raises NotFound for an unknown link.  A wrong guess counts like a wrong password."""
-    attempt.wrong_clients.check(attempt.client)
+    attempt.wrong_clients.check(attempt.client, now=attempt.now)
     with attempt.database.read() as connection:
         try:
             return credentials.find_invite(connection, secret, at=attempt.now)
-        except NotFound:
-            attempt.wrong_clients.failed(attempt.client)
-            raise
+        except NotFound as error:
+            unknown = error
+    attempt.wrong_clients.begin(attempt.client, now=attempt.now)
+    raise unknown
 
 
 def find_invited(database: Database, invite: Invite) -> tuple[Campaign | None, Person | None]:
@@ -128,6 +129,8 @@ def join(attempt: SignIn, secret: str, viewer: Viewer | None, newcomer: Newcomer
     A link for one person lets exactly that person in.  Other links give a role to the viewer, to the known
     account, or to an account that is created.
     """
+    if viewer is not None and viewer.scopes is not None and "account" not in viewer.scopes:
+        raise NotAllowed("this token needs the scope 'account' for this request.")
     invite = find_invite(attempt, secret)
     is_personal = invite.person_id is not None
     is_new = not is_personal and viewer is None and newcomer.known is None
@@ -186,6 +189,7 @@ def _set_credentials(
     if password is not None:
         people.change(connection, person, email=newcomer.email or None, password=password)
         credentials.end_sessions(connection, person)
+        credentials.revoke_tokens(connection, person)
     elif newcomer.subject is not None:
         people.link_subject(connection, person, newcomer.subject)
     elif person.email is not None:
