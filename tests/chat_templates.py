@@ -42,6 +42,8 @@ Kind: TypeAlias = Literal[
     "byte level, space in front",
     "sentence pieces",
     "sentence pieces, legacy",
+    "unigram",
+    "unigram, single spaces",
 ]
 
 # How Llama 3, Qwen and others cut text into words.  Line breaks stay together, whatever follows them.
@@ -109,6 +111,8 @@ def _trained(kind: Kind) -> Tokenizer:
         trained.decoder = decoders.ByteLevel()
         trained.train_from_iterator(CORPUS, trainer)
         return trained
+    if kind.startswith("unigram"):
+        return _unigram(collapses=kind == "unigram, single spaces")
     words = Tokenizer(models.BPE())
     words.pre_tokenizer = pre_tokenizers.Metaspace(prepend_scheme="always")
     words.train_from_iterator(CORPUS, trainer)
@@ -138,6 +142,27 @@ def _trained(kind: Kind) -> Tokenizer:
     return trained
 
 
+def _unigram(*, collapses: bool) -> Tokenizer:
+    """As SentencePiece trains by default: scored pieces, and bytes for what they lack.  Some models read
+    several spaces as one.
+    """
+    words = Tokenizer(models.Unigram())
+    words.pre_tokenizer = pre_tokenizers.Metaspace(prepend_scheme="always")
+    words.train_from_iterator(
+        CORPUS, trainers.UnigramTrainer(vocab_size=200, unk_token="<unk>", show_progress=False)
+    )
+    pieces = [(piece, score) for piece, score in json.loads(words.to_str())["model"]["vocab"]]
+    fallback = [(f"<0x{byte:02X}>", -20.0) for byte in range(256)]
+    scored = [("<unk>", 0.0), *fallback, *(pair for pair in pieces if pair[0] != "<unk>")]
+    trained = Tokenizer(models.Unigram(scored, unk_id=0, byte_fallback=True))
+    steps = [normalizers.Replace(Regex(" {2,}"), " ")] if collapses else []
+    trained.normalizer = normalizers.Sequence([*steps, normalizers.Replace(" ", "▁")])
+    trained.decoder = decoders.Sequence(
+        [decoders.Replace("▁", " "), decoders.ByteFallback(), decoders.Fuse()]
+    )
+    return trained
+
+
 @functools.cache
 def tokenizer(
     published: Published,
@@ -146,12 +171,17 @@ def tokenizer(
     kind: Kind | None = None,
     unmarked: bool = False,
     adds_bos: bool = False,
+    has_bos: bool = True,
+    pad: str | None = None,
+    words: tuple[str, ...] = (),
 ) -> PreTrainedTokenizerFast:
     """A tokenizer with the template and the tokens of `published`.
 
     `base` takes the eos token of the base model.  `kind` replaces the kind of the vocabulary.  `unmarked`
     adds the tokens of the template without marking them as special, as some conversions do.  `adds_bos` puts
-    BOS before a text although the template writes it, as the tokenizers of many models do.
+    BOS before a text although the template writes it, as the tokenizers of many models do.  Without
+    `has_bos`, BOS has its token but no name.  `pad` replaces eos as the padding token, and `words` are added
+    with the white space before them.
     """
     built = Tokenizer.from_str(_trained(kind or published.kind).to_str())
     eos = published.base_eos if base else published.eos
@@ -164,11 +194,15 @@ def tokenizer(
             rstrip = name in published.rstrip
             built.add_special_tokens([AddedToken(name, special=True, normalized=False, rstrip=rstrip)])
     built.add_tokens([AddedToken(name, special=False, normalized=False) for name in published.plain])
+    built.add_tokens([AddedToken(name, special=False, lstrip=True) for name in words])
+    if pad is not None:
+        built.add_special_tokens([AddedToken(pad, special=True, normalized=False)])
     if adds_bos and published.bos and ":" not in published.bos:  # a colon has a meaning in the line below
         built.post_processor = processors.TemplateProcessing(
             single=f"{published.bos} $A", special_tokens=[(published.bos, built.token_to_id(published.bos))]
         )
-    named = {"bos_token": published.bos, "eos_token": eos, "pad_token": eos}
+    bos = published.bos if has_bos else None
+    named = {"bos_token": bos, "eos_token": eos, "pad_token": pad or eos}
     wrapped = PreTrainedTokenizerFast(
         tokenizer_object=built,
         model_max_length=4096,

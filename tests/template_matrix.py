@@ -84,7 +84,7 @@ CONVERSATIONS: dict[str, Conversation] = {
 
 # What a refusal has to name: a setting, an option, or what to change in the data.
 REMEDY = re.compile(
-    r"template\.(?:file|arguments|stop_tokens|date|fold_system)|--drop|"
+    r"template\.(?:file|arguments|stop_tokens|date|fold_system)|--drop|--kind|"
     r"\b(?:Put|Move|Remove|Write|Leave|Name|Give|Use|Set|Change|Fill|Correct)\b"
 )
 

@@ -169,8 +169,8 @@ def _pieces(message: Message) -> list[str]:
 
 
 def _plain(text: str) -> str:
-    """Text without tags of reasoning, and with single spaces: a tokenizer may add one beside a token."""
-    return " ".join(re.sub(r"</?think>", " ", text).split())
+    """Text without tags of reasoning and without spaces: a tokenizer may add or drop one beside a token."""
+    return "".join(re.sub(r"</?think>", " ", text).split())
 
 
 def _words(text: str) -> set[str]:

@@ -6,6 +6,8 @@ Each seed draws a template, a tokenizer, a data format and oddities of the text.
 
 import json
 import random
+import sys
+import tempfile
 from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
@@ -14,15 +16,17 @@ from typing import Any, get_args
 import pytest
 
 from chat_templates import PUBLISHED, Kind, generation_stops, tokenizer
+from data.format_samples import BAD, GOOD, QUESTION, SAMPLES
 from fairlead.core.errors import FairleadError
 from fairlead.core.template_settings import Template
+from fairlead.data import importer
 from fairlead.data.file_source import SourceRow
-from fairlead.data.importer import import_file
 from fairlead.data.record_reader import read_records
-from fairlead.data.records import Comparison, Demonstration, Messages, Prompt, Record
-from fairlead.data.row_problem import RowLocation
-from fairlead.encoding.chat import encode_prompt, encode_rows
+from fairlead.data.records import Demonstration, Message, Messages, Prompt, Record, Stepwise
+from fairlead.data.row_problem import RowLocation, RowProblem
+from fairlead.encoding.chat import encode_prompt, encode_rows, encode_steps
 from fairlead.encoding.chat_format import ChatFormat
+from fairlead.examples.too_long import answers_of
 from template_matrix import REMEDY, WEATHER
 from template_oracle import assert_right, folded, sampling_prompt
 
@@ -61,11 +65,26 @@ class Drawn:
             kind=kind,
             unmarked=self.draw.random() < 0.15,
             adds_bos=self.draw.random() < 0.3,
+            has_bos=self.draw.random() < 0.9,
+            pad=self.draw.choice((None, "<|padding|>")),
+            words=("granite", "velvet ") if self.draw.random() < 0.1 else (),
         )
         self.settings = Template(
             fold_system=self.draw.random() < 0.2, date=self.draw.choice(("", "", "2026-03-09"))
         )
-        self.row = self.draw.choice((native, native, prompted, pair, openai, sharegpt, alpaca, prompts))(self)
+        if self.draw.random() < 0.4:
+            self.rows = exported(self)
+        else:
+            self.rows = [
+                self.draw.choice((native, native, prompted, pair, openai, sharegpt, alpaca, prompts))(self)
+            ]
+
+    @property
+    def day(self) -> str:
+        return self.settings.date or "2025-01-01"
+
+    def folded(self, prompt: Messages) -> Messages:
+        return folded(prompt) if self.settings.fold_system else prompt
 
     def text(self, num_words: int = 4) -> str:
         text = " ".join(self.draw.choices(WORDS, k=num_words))
@@ -120,9 +139,13 @@ def prompted(drawn: Drawn) -> dict[str, Any]:
 
 
 def pair(drawn: Drawn) -> dict[str, Any]:
+    """Answers of one turn, or of all turns after the first question."""
     turns = drawn.turns()
     other = {"role": "assistant", "content": drawn.text(5)}
-    return {"prompt": turns[:-1], "chosen": turns[-1:], "rejected": [other]} | with_tools(turns)
+    questions = [i for i, turn in enumerate(turns) if turn["role"] == "user"]
+    start = questions[0] + 1 if questions and drawn.draw.random() < 0.3 else len(turns) - 1
+    rejected = [*turns[start:-1], other]
+    return {"prompt": turns[:start], "chosen": turns[start:], "rejected": rejected} | with_tools(turns)
 
 
 def openai(drawn: Drawn) -> dict[str, Any]:
@@ -151,23 +174,48 @@ def prompts(drawn: Drawn) -> dict[str, Any]:
     return {"prompt": drawn.turns()[:-1]}
 
 
+def exported(drawn: Drawn) -> list[dict[str, Any]]:
+    """What a tool exports, with other texts in it."""
+    format = drawn.draw.choice(sorted(SAMPLES))
+    sample = SAMPLES[format]
+    rows = sample if importer.FORMATS[format].gather is not None else [drawn.draw.choice(sample)]
+    replacements = {text: drawn.text() for text in (QUESTION, GOOD, BAD)}
+
+    def changed(value: Any) -> Any:
+        if isinstance(value, dict):
+            return {key: changed(item) for key, item in value.items()}
+        if isinstance(value, list):
+            return [changed(item) for item in value]
+        if isinstance(value, str) and not value.lstrip().startswith(("{", "[")):
+            for text, other in replacements.items():
+                value = value.replace(text, other)
+        return value
+
+    return [changed(row) for row in rows]
+
+
 @pytest.mark.parametrize("seed", range(NUM_CASES))
 def test_a_combination_is_right_or_refused_with_a_remedy(seed: int, tmp_path: Path) -> None:
+    OUTCOMES[outcome(seed, tmp_path / "rows.jsonl")] += 1
+
+
+def outcome(seed: int, path: Path) -> str:
+    """Right or refused.  Raises AssertionError if a refusal names no remedy, or a row is not right."""
     drawn = Drawn(seed)
     try:
-        record = imported(drawn, tmp_path / "rows.jsonl")
+        records = imported(drawn, path)
         chat = ChatFormat(
             drawn.tokens,
             drawn.settings,
             declared=None if drawn.base else generation_stops(drawn.published, drawn.tokens),
             source=drawn.published.name,
         )
-        verify(record, chat, drawn)
+        for record in records:
+            verify(record, chat, drawn)
     except FairleadError as error:
-        assert REMEDY.search(str(error)), f"no remedy in {str(error)!r} for {drawn.row}"
-        OUTCOMES["refused"] += 1
-    else:
-        OUTCOMES["right"] += 1
+        assert REMEDY.search(str(error)), f"no remedy in {str(error)!r} for {drawn.rows}"
+        return "refused"
+    return "right"
 
 
 def test_most_combinations_are_right() -> None:
@@ -176,25 +224,37 @@ def test_most_combinations_are_right() -> None:
         assert OUTCOMES["right"] > NUM_CASES / 2
 
 
-def imported(drawn: Drawn, path: Path) -> Record:
-    report = import_file([SourceRow(RowLocation("rows.jsonl", 1), drawn.row)], path)
-    [record] = read_records(path, report.kind)
-    return record
+def imported(drawn: Drawn, path: Path) -> list[Record]:
+    def source(rows: list[dict[str, Any]]) -> list[SourceRow | RowProblem]:
+        return [SourceRow(RowLocation("rows.jsonl", i), row) for i, row in enumerate(rows, start=1)]
+
+    report = importer.import_file(source(drawn.rows), path)
+    return list(read_records(path, report.kind))
 
 
 def verify(record: Record, chat: ChatFormat, drawn: Drawn) -> None:
     """Encode the record as the recipes do, and have the oracle look at every row."""
     if isinstance(record, Prompt):
         tokens = encode_prompt(chat, record.prompt, tools=record.tools)
-        day = drawn.settings.date or "2025-01-01"
-        turns = folded(record.prompt) if drawn.settings.fold_system else record.prompt
-        assert list(tokens) == sampling_prompt(drawn.tokens, turns, record.tools, {}, day)
+        turns = drawn.folded(record.prompt)
+        assert list(tokens) == sampling_prompt(drawn.tokens, turns, record.tools, {}, drawn.day)
     elif isinstance(record, Demonstration):
         verify_answer(chat, drawn, record.messages, record.num_prompt_messages, record)
+    elif isinstance(record, Stepwise):
+        verify_steps(chat, drawn, record)
     else:
-        assert isinstance(record, Comparison)
-        for answer in (record.chosen, record.rejected):
+        for answer in answers_of(record):
             verify_answer(chat, drawn, record.prompt + answer, len(record.prompt), record)
+
+
+def verify_steps(chat: ChatFormat, drawn: Drawn, record: Stepwise) -> None:
+    """The row goes on from the prompt of sampling, and has a mark for each step at most."""
+    answer = Message("assistant", "\n".join(record.completions))
+    row = encode_steps(chat, (*record.prompt, answer), "\n", tools=record.tools)
+    prompt = sampling_prompt(drawn.tokens, drawn.folded(record.prompt), record.tools, {}, drawn.day)
+    assert list(row.tokens[: len(prompt)]) == prompt
+    steps = "\n".join(record.completions).splitlines()
+    assert not any(row.trained[: len(prompt)]) and 0 < sum(row.trained) <= len(steps)
 
 
 def verify_answer(
@@ -208,6 +268,23 @@ def verify_answer(
         stops=chat.stop_ids,
         num_context=num_context,
         tools=record.tools,
-        day=drawn.settings.date or "2025-01-01",
+        day=drawn.day,
         fold_system=drawn.settings.fold_system,
     )
+
+
+def main() -> None:
+    """`python tests/property/test_template_fuzz.py 300 2300`: more seeds than the tests have."""
+    first, last = map(int, sys.argv[1:])
+    with tempfile.TemporaryDirectory() as scratch:
+        for seed in range(first, last):
+            try:
+                OUTCOMES[outcome(seed, Path(scratch) / "rows.jsonl")] += 1
+            except Exception as error:  # each seed is reported
+                OUTCOMES["wrong"] += 1
+                print(f"seed {seed}: {type(error).__name__}: {error}", flush=True)
+    print(dict(OUTCOMES))
+
+
+if __name__ == "__main__":
+    main()

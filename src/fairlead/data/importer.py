@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from fairlead.core.errors import ConfigError, DataError
-from fairlead.core.plural import counted
+from fairlead.core.plural import counted, left_out_text
 from fairlead.data.column_map import ColumnMap
 from fairlead.data.column_meaning import is_negative, is_note, meaning_of, without_blanks
 from fairlead.data.file_source import SourceRow
@@ -392,7 +392,7 @@ def _refuse_if_all_left_out(
     for num, row in enumerate(rows, start=1):  # noqa: B007
         yield row
     if not num and tally.left_out:
-        reasons = "; ".join(f"{count} {reason}" for reason, count in tally.left_out.most_common())
+        reasons = left_out_text(dict(tally.left_out.most_common()))
         raise DataError(
             f"Nothing was written, because every row was left out: {reasons}. "
             "Ask for another kind with --kind, or check that this is the file you meant."
