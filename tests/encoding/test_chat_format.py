@@ -26,6 +26,7 @@ def test_stop_tokens_come_from_all_four_places() -> None:
     declared = ChatFormat(tokenizer(), declared=[token("<|pad|>"), token("<|end|>")])
     assert declared.stop_ids == {token("<|end|>"), token("<|pad|>")}
     assert ChatFormat(tokenizer(), declared=token("<|pad|>")).stop_ids == declared.stop_ids
+    assert ChatFormat(tokenizer(), declared=[-1]).stop_ids == {token("<|end|>")}  # no token is meant
 
 
 def test_a_stop_token_is_one_token() -> None:

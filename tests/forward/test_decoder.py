@@ -165,3 +165,10 @@ def test_masks_take_the_form_that_the_attention_expects() -> None:
     blocks = flex_attention.block_mask(segment, segment, [Span(0, 128)])
     for special in (spans, blocks):
         assert decoder.convert_mask(model, special) is special
+
+
+def test_rows_end_where_the_positions_of_a_batch_would_change() -> None:
+    made = network("phi3")
+    assert decoder.longest_row(made) == made.config.max_position_embeddings
+    made.config.rope_parameters = {"rope_type": "longrope", "original_max_position_embeddings": 64}
+    assert decoder.longest_row(made) == 64

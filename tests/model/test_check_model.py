@@ -12,6 +12,7 @@ from safetensors.torch import load_file, save_file
 from transformers import (
     AutoModelForCausalLM,
     AutoModelForSequenceClassification,
+    AutoModelForTokenClassification,
     BartConfig,
 )
 
@@ -49,6 +50,14 @@ def into_shards(folder: Path) -> list[Path]:
 def move_tensor(folder: Path) -> None:
     first, second = into_shards(folder)[:2]
     shutil.copy(first, second)
+
+
+def write_index(folder: Path, name: str | None) -> object:
+    """The first tensor is said to stand in this file."""
+    path = folder / "model.safetensors.index.json"
+    index = json.loads(path.read_text())
+    index["weight_map"][min(index["weight_map"])] = name
+    return path.write_text(json.dumps(index))
 
 
 def keep_only(folder: Path, *names: str) -> Path:
@@ -124,6 +133,12 @@ DAMAGES: list[tuple[str, Damage, str]] = [
         "00001-of-.*was not downloaded or copied completely",
     ),
     ("mixed shards", move_tensor, "does not hold .*different models"),
+    (
+        "shard elsewhere",
+        lambda f: (into_shards(f), write_index(f, "../m2/model.safetensors")),
+        "names '../m2/model.safetensors' as a shard, which is no file of this folder",
+    ),
+    ("no name", lambda f: (into_shards(f), write_index(f, None)), "names None as a shard"),
     (
         "no index",
         lambda f: (into_shards(f), without(f / "model.safetensors.index.json")),
@@ -309,3 +324,65 @@ def test_an_adapter_is_read_for_its_own_task_only(tmp_path: Path) -> None:
         load_reward_model(str(folder))
     with pytest.raises(ModelError, match=r"CAUSAL_LM.*not of a reward model"):
         load_reward_model(str(adapter(tmp_path / "other")))
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"num_hidden_layers": 1}, r"declares 1 layers, but the weights hold more \(model.layers.1"),
+        ({"num_attention_heads": 5}, "number of attention heads .5.. Correct its config.json"),
+        ({"rope_scaling": {"type": "weird", "factor": 2}}, "KeyError 'weird'. Correct its config.json"),
+    ],
+)
+def test_a_configuration_that_does_not_fit_the_weights_is_refused(
+    tmp_path: Path, settings: dict[str, object], message: str
+) -> None:
+    folder = save_model(tmp_path / "m")
+    write_config(folder, **settings)
+    with pytest.raises(ModelError, match=message):
+        load_policy(str(folder))
+
+
+def test_layer_types_that_do_not_fit_are_no_bug(tmp_path: Path) -> None:
+    folder = save_model(tmp_path / "m", "qwen2")
+    write_config(folder, num_hidden_layers=3, layer_types=["full_attention"] * 2)
+    with pytest.raises(ModelError, match="must be equal to the number of `layer_types`.*config.json"):
+        load_policy(str(folder))
+
+
+def test_layers_for_several_tokens_ahead_may_be_left_out(tmp_path: Path) -> None:
+    folder = save_model(tmp_path / "m")
+    write_config(folder, num_hidden_layers=1, num_nextn_predict_layers=1)
+    assert load_policy(str(folder)).network.config.num_hidden_layers == 1
+
+
+def test_adapters_on_each_other_are_refused(tmp_path: Path) -> None:
+    folder = adapter(tmp_path)
+    other = tmp_path / "other"
+    shutil.copytree(folder, other)
+    for one, base in ((folder, other), (other, folder)):
+        settings = json.loads((one / "adapter_config.json").read_text())
+        (one / "adapter_config.json").write_text(
+            json.dumps(settings | {"base_model_name_or_path": str(base)})
+        )
+    with pytest.raises(ModelError, match="its base is an adapter on this adapter again. Write the path"):
+        check_model(str(folder))
+
+
+def test_an_adapter_of_an_unknown_kind_names_its_settings(tmp_path: Path) -> None:
+    folder = adapter(tmp_path)
+    settings = json.loads((folder / "adapter_config.json").read_text())
+    (folder / "adapter_config.json").write_text(json.dumps(settings | {"peft_type": "NEWER"}))
+    with pytest.raises(ModelError, match="KeyError 'NEWER'. Check base_model_name_or_path and peft_type"):
+        load_policy(str(folder))
+
+
+def test_other_models_are_no_reward_models(tmp_path: Path) -> None:
+    language_model = save_model(tmp_path / "m")
+    with pytest.raises(ModelError, match="is a language model .LlamaForCausalLM.; train a reward model"):
+        load_reward_model(str(language_model))
+    steps = AutoModelForTokenClassification.from_config(network("llama").config)
+    steps.save_pretrained(tmp_path / "steps")
+    tokenizer().save_pretrained(tmp_path / "steps")
+    with pytest.raises(ModelError, match="is a token classifier .LlamaForTokenClassification"):
+        load_reward_model(str(tmp_path / "steps"))

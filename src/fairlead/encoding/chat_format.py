@@ -85,7 +85,8 @@ class ChatFormat:
     def declare(self, end_tokens: int | Iterable[int] | None) -> None:
         """Add the end tokens that a model names, which may be read after the template was checked."""
         declared = [end_tokens] if isinstance(end_tokens, int) else end_tokens or ()
-        self.stop_ids |= {token for token in declared if isinstance(token, int)}
+        # Some generation configs have -1 where no token is meant.
+        self.stop_ids |= {token for token in declared if isinstance(token, int) and token >= 0}
 
     @property
     def template(self) -> str:

@@ -29,6 +29,9 @@ TOOL_TEMPLATE = "tool_use"  # the name under which transformers looks for a temp
 _FIRST_LINE = re.compile(r"\{#- fairlead (?P<json>.*?) -#\}.*?\{# end of the settings #\}\n", re.DOTALL)
 
 
+_RANDOM = re.compile(r"\|\s*random\b")  # the filter of Jinja
+
+
 class ChosenTemplate(NamedTuple):
     text: str  # with the lines of the settings
     tool_text: str  # the template for rows with tools; usually the same
@@ -47,6 +50,11 @@ def choose_template(tokenizer: PreTrainedTokenizerBase, settings: Template, sour
     stored, body = _split(text)
     _, tool_body = _split(tool_text)
     _check_syntax(body, origin)
+    if _RANDOM.search(body + tool_body):
+        raise ModelError(
+            f"{origin} draws at random, so that training and sampling would read different texts. "
+            "Set another with template.file."
+        )
     _check_arguments(body, settings, origin)
     day = settings.date or stored.date
     reads_clock = "strftime_now" in body and not day

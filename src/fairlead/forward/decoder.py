@@ -29,6 +29,23 @@ def base_network(network: PreTrainedModel) -> PreTrainedModel:
     return network.get_base_model() if isinstance(network, PeftModel) else network
 
 
+def longest_row(network: PreTrainedModel) -> int | None:
+    """The longest input in tokens, if the model declares one.
+
+    Where the positions of a whole batch change once its longest row passes a length (longrope, as in Phi-3),
+    rows end at that length: a row beside a longer one would be read in another way than alone.
+    """
+    config = base_network(network).config.get_text_config()
+    declared: int | None = getattr(config, "max_position_embeddings", None)
+    rope = getattr(config, "rope_parameters", None) or {}
+    original = rope.get("original_max_position_embeddings") or getattr(
+        config, "original_max_position_embeddings", None
+    )
+    if rope.get("rope_type") == "longrope" and original and declared:
+        return min(declared, int(original))
+    return declared
+
+
 def hidden_states(
     network: PreTrainedModel,
     layout: Layout,

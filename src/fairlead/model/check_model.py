@@ -278,8 +278,16 @@ def is_adapter(reference: str) -> bool:
 
 
 def _check_adapter(folder: Path) -> None:
-    check_adapter_folder(folder)
-    base = adapter_base(folder)
+    chain = [folder.resolve()]  # an adapter may be on an adapter
+    while is_adapter(str(chain[-1])):
+        check_adapter_folder(chain[-1])
+        base = adapter_base(chain[-1])
+        chain.append(Path(base).resolve())
+        if chain[-1] in chain[:-1]:
+            raise ModelError(
+                f"{folder}: its base is an adapter on this adapter again. Write the path or the Hub name of "
+                f"the base model into base_model_name_or_path in {folder / ADAPTER_CONFIG}."
+            )
     check_model(base)
     if has_tokenizer(folder):
         check_tokenizer_files(folder)
@@ -295,7 +303,9 @@ def check_adapter_folder(folder: Path) -> None:
                 f"{folder}: the adapter's weights are in {len(shards)} shards. "
                 f"Save the adapter again with one {ADAPTER_WEIGHTS}."
             )
-        raise ModelError(f"{folder}: the adapter has no {ADAPTER_WEIGHTS}. Pickle files are refused.")
+        inner = next(_inner_models(folder), None)
+        hint = f" Did you mean {inner}?" if inner else ""
+        raise ModelError(f"{folder}: the adapter has no {ADAPTER_WEIGHTS}. Pickle files are refused.{hint}")
     read_header(folder / ADAPTER_WEIGHTS)
     kind = str(settings.get("peft_type") or "")
     if kind in UNMERGEABLE:
@@ -334,6 +344,12 @@ def _indexed_shards(folder: Path) -> list[Path]:
     tensors = read_json(folder / INDEX).get("weight_map")
     if not isinstance(tensors, dict) or not tensors:
         raise ModelError(f"{folder / INDEX}: has no weight_map. Download or copy the file again.")
+    elsewhere = [name for name in tensors.values() if not isinstance(name, str) or Path(name).name != name]
+    if elsewhere:
+        raise ModelError(
+            f"{folder / INDEX}: names {elsewhere[0]!r} as a shard, which is no file of this folder. "
+            "Download or copy the model again."
+        )
     paths = [folder / name for name in sorted(set(tensors.values()))]
     missing = [path.name for path in paths if not path.is_file()]
     if missing:

@@ -116,5 +116,7 @@ def _check_causal(network: PreTrainedModel, reference: str) -> None:
 
 def reason(error: Exception) -> str:
     """The whole text of an error in one line, shortened when very long."""
-    text = " ".join(str(error).split()) or type(error).__name__
+    text = " ".join(str(error).split())
+    if not text or isinstance(error, KeyError):  # the text of a KeyError is the key alone
+        text = f"{type(error).__name__} {text}".strip()
     return text if len(text) <= MAX_REASON else f"{text[:MAX_REASON]} ..."

@@ -7,13 +7,15 @@ rounded in the same way first.
 """
 
 import logging
+import re
 import warnings
-from collections.abc import Container, Iterator, Mapping
+from collections.abc import Collection, Container, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import torch
+from huggingface_hub.errors import StrictDataclassError
 from peft import PeftModel, get_peft_model_state_dict
 from safetensors import SafetensorError
 from safetensors.torch import load_file
@@ -65,7 +67,9 @@ UNREADABLE = (
     ImportError,
     AssertionError,
     SafetensorError,
+    StrictDataclassError,
 )
+_NUMBER = re.compile(r"(?<=\.)\d+(?=\.)")  # of a layer or an expert, in the name of a weight
 
 
 def default_device() -> torch.device:
@@ -145,7 +149,12 @@ def load_tokenizer(reference: str) -> PreTrainedTokenizerBase:
     try:
         tokenizer: PreTrainedTokenizerBase = AutoTokenizer.from_pretrained(reference, trust_remote_code=False)
     except UNREADABLE as error:
-        raise ModelError(f"{reference}: no tokenizer can be read: {reason(error)}") from error
+        if (folder / "config.json").is_file():
+            read_config(reference)  # which the tokenizer's class depends on; its own error says more
+        raise ModelError(
+            f"{reference}: no tokenizer can be read: {_ended(reason(error))} "
+            "Copy the tokenizer files again from the model that this one was made from."
+        ) from error
     if not tokenizer(TRIAL_TEXT, add_special_tokens=False)["input_ids"]:
         raise ModelError(
             f"{reference}: the tokenizer makes no tokens of a text. Copy the tokenizer files from the model "
@@ -183,7 +192,7 @@ def from_pretrained(
                 **settings,
             )
     except UNREADABLE as error:
-        raise ModelError(f"{reference}: cannot be read as a model: {reason(error)}") from error
+        raise _unreadable(reference, error) from error
     missing = sorted(key for key in info["missing_keys"] if key not in may_miss)
     misshapen = sorted(str(item[0] if isinstance(item, tuple) else item) for item in info["mismatched_keys"])
     if missing or misshapen:
@@ -192,8 +201,43 @@ def from_pretrained(
             f"({', '.join((missing + misshapen)[:3])}). "
             "They would be random, so the model is refused."
         )
+    _check_unused(info["unexpected_keys"], network, reference)
     network.eval()  # dropout off: equal inputs give equal log-probabilities
     return network  # type: ignore[no-any-return]
+
+
+def _unreadable(reference: str, error: Exception) -> ModelError:
+    return ModelError(
+        f"{reference}: cannot be read as a model: {_ended(reason(error))} Correct its config.json, or "
+        "download the model again."
+    )
+
+
+def _ended(text: str) -> str:
+    return text if text.endswith((".", "!", "?")) else f"{text}."
+
+
+def _check_unused(unexpected: Collection[str], network: PreTrainedModel, reference: str) -> None:
+    """Raise ModelError if the files hold more layers than config.json declares: they would be left out.
+
+    Layers that predict several tokens ahead, which transformers does not build, may be left out.
+    """
+    config = network.config.get_text_config()
+    num_layers = getattr(config, "num_hidden_layers", None)
+    if num_layers is None:
+        return
+    end = num_layers + (getattr(config, "num_nextn_predict_layers", None) or 0)
+    known = {_NUMBER.sub("#", name) for name in network.state_dict()}
+    more = [
+        name
+        for name in sorted(unexpected)
+        if _NUMBER.sub("#", name) in known and (numbers := _NUMBER.findall(name)) and int(numbers[0]) >= end
+    ]
+    if more:
+        raise ModelError(
+            f"{reference}: config.json declares {num_layers} layers, but the weights hold more "
+            f"({more[0]}), which would be left out. Correct num_hidden_layers, or download the model again."
+        )
 
 
 def declared_stops(network: PreTrainedModel) -> int | list[int] | None:
@@ -239,7 +283,7 @@ def read_config(reference: str) -> PreTrainedConfig:
     try:
         config: PreTrainedConfig = AutoConfig.from_pretrained(reference, trust_remote_code=False)
     except UNREADABLE as error:
-        raise ModelError(f"{reference}: cannot be read as a model: {reason(error)}") from error
+        raise _unreadable(reference, error) from error
     return config
 
 
@@ -282,7 +326,10 @@ def attach_adapter(base: PreTrainedModel, folder: Path, weights: Mapping[str, Te
             warnings.simplefilter("ignore")  # PEFT warns about missing weights, which are refused below
             adapted = PeftModel.from_pretrained(base, str(folder))
     except UNREADABLE as error:
-        raise ModelError(f"{folder}: cannot be read as an adapter of its base: {reason(error)}") from error
+        raise ModelError(
+            f"{folder}: cannot be read as an adapter of its base: {_ended(reason(error))} "
+            f"Check base_model_name_or_path and peft_type in {folder / ADAPTER_CONFIG}."
+        ) from error
     expected = set(get_peft_model_state_dict(adapted, save_embedding_layers=False))
     unmatched = (expected - set(weights)) | (set(weights) - expected - embeddings)
     if unmatched:

@@ -75,7 +75,7 @@ class Policy:
     @property
     def context(self) -> int | None:
         """The longest input in tokens, if the model declares one."""
-        return getattr(self._network.config, "max_position_embeddings", None)
+        return decoder.longest_row(self._network)
 
     def networks(self) -> list[PreTrainedModel]:
         """The networks in memory: the policy, and the frozen reference if there is one."""

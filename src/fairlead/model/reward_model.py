@@ -95,7 +95,7 @@ def load_reward_model(reference: str, *, fallback: Template = OWN_TEMPLATE) -> S
     if is_adapter(reference):
         network = _load_classifier_adapter(Path(reference))
     else:
-        network = load.from_pretrained(AutoModelForSequenceClassification, reference)
+        network = _load_classifier(reference)
     _linear_head(network, reference)
     check_network(network, reference)
     check_vocabulary(network, tokenizer, reference)
@@ -183,6 +183,25 @@ def shared_scalar_model(
     `chat` is how it reads conversations; a critic reads the policy's own tokens.
     """
     return ScalarModel(policy.network, chat or policy.chat, adapter=adapter, head=head.to(policy.device))
+
+
+def _load_classifier(reference: str) -> PreTrainedModel:
+    """Raises ModelError, also for a language model and for a model that scores each token."""
+    names = load.read_config(reference).architectures or [""]
+    if names[0].endswith("ForTokenClassification"):
+        raise ModelError(
+            f"{reference}: is a token classifier ({names[0]}), as others write process reward models. Use a "
+            "reward model with one score for each answer."
+        )
+    try:
+        return load.from_pretrained(AutoModelForSequenceClassification, reference)
+    except ModelError as error:
+        if names[0].endswith(("ForCausalLM", "LMHeadModel")):
+            raise ModelError(
+                f"{error} It is a language model ({names[0]}); train a reward model from it with "
+                f"`fairlead train reward model={reference}`."
+            ) from error
+        raise
 
 
 def _linear_head(network: PreTrainedModel, reference: str) -> nn.Linear:

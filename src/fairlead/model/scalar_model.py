@@ -109,7 +109,7 @@ class ScalarModel:
     @property
     def context(self) -> int | None:
         """The longest input in tokens, if the model declares one."""
-        return getattr(self._network.config, "max_position_embeddings", None)
+        return decoder.longest_row(self._network)
 
     def set_scale(self, *, mean: float, std: float) -> None:
         """Store the mean and standard deviation of the scores with the model."""
