@@ -16,7 +16,8 @@ from typing import Any, get_args
 import pytest
 
 from chat_templates import PUBLISHED, Kind, generation_stops, tokenizer
-from data.format_samples import BAD, GOOD, QUESTION, SAMPLES
+from data.format_samples import SAMPLES
+from data.sample_texts import BAD, GOOD, QUESTION
 from fairlead.core.errors import FairleadError
 from fairlead.core.template_settings import Template
 from fairlead.data import importer
