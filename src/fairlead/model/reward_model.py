@@ -186,22 +186,14 @@ def shared_scalar_model(
 
 
 def _load_classifier(reference: str) -> PreTrainedModel:
-    """Raises ModelError, also for a language model and for a model that scores each token."""
+    """Raises ModelError, also for a model that scores each token."""
     names = load.read_config(reference).architectures or [""]
     if names[0].endswith("ForTokenClassification"):
         raise ModelError(
             f"{reference}: is a token classifier ({names[0]}), as others write process reward models. Use a "
             "reward model with one score for each answer."
         )
-    try:
-        return load.from_pretrained(AutoModelForSequenceClassification, reference)
-    except ModelError as error:
-        if names[0].endswith(("ForCausalLM", "LMHeadModel")):
-            raise ModelError(
-                f"{error} It is a language model ({names[0]}); train a reward model from it with "
-                f"`fairlead train reward model={reference}`."
-            ) from error
-        raise
+    return load.from_pretrained(AutoModelForSequenceClassification, reference)
 
 
 def _linear_head(network: PreTrainedModel, reference: str) -> nn.Linear:
