@@ -27,7 +27,7 @@ from fairlead.store.project import ARTIFACT_KINDS
 
 DOCS = ROOT / "docs"
 # What is imported -> the package that has it, where they have different names.
-NAMES = {"argon2": "argon2-cffi", "markdown_it": "markdown-it-py"}
+NAMES = {"argon2": "argon2-cffi", "huggingface_hub": "huggingface-hub", "markdown_it": "markdown-it-py"}
 # String keys in the recipes that are no metrics: names of optimisers and tensors in a checkpoint, columns of
 # written rows.
 NOT_METRICS = {
