@@ -10,7 +10,8 @@ from fairlead.core import jsonl
 from fairlead.core.template_settings import Template
 from fairlead.data.records import Binary, Comparison, to_row
 from fairlead.encoding.chat import encode_prompt
-from fairlead.examples.pairs import Pair, answer_logps, encode_pair, pair_logps, pair_token_counts
+from fairlead.encoding.record_rows import Pair, encode_pair
+from fairlead.examples.pairs import answer_logps, pair_logps, pair_token_counts
 from fairlead.examples.reference_logps import all_pair_logps
 from fairlead.model.policy import Policy, load_policy
 from fairlead.recipes import alternate, dpo, kto, uft

@@ -11,11 +11,11 @@ from fairlead.core.template_settings import Template
 from fairlead.data.records import Comparison, Demonstration
 from fairlead.encoding.batching import group_tokens
 from fairlead.encoding.chat import Encoded, TooLong
+from fairlead.encoding.encoders import PolicyEncoder
+from fairlead.encoding.record_rows import SingleOrPair, encode_demonstration
 from fairlead.examples.pairs import (
     EncodedSplit,
-    SingleOrPair,
     encode_and_split,
-    encode_demonstration,
     encode_prompts,
     micro_answers,
     pair_weights,
@@ -25,7 +25,7 @@ from fairlead.examples.pairs import (
 from fairlead.examples.too_long import leaves
 from fairlead.forward.backend import Backend
 from fairlead.train.settings import Data
-from fakes import policy, tokenizer, turns
+from fakes import chat_format, policy, tokenizer, turns
 
 RECORDS = [Demonstration(turns(f"question {i % 10}"), turns("", f"answer {i}")[1:]) for i in range(40)]
 
@@ -48,11 +48,15 @@ class Model:
     context: int | None = 8
     tokenizer: PreTrainedTokenizerBase = field(default_factory=tokenizer)
 
+    @property
+    def encoder(self) -> PolicyEncoder:
+        return PolicyEncoder(chat_format())
+
 
 def split(
     records: list[Demonstration], encode: Callable[[Demonstration], int], data: Data
 ) -> EncodedSplit[Demonstration, int]:
-    def encode_record(model: Model, record: Demonstration, max_tokens: int | None) -> int:
+    def encode_record(encoder: PolicyEncoder, record: Demonstration, max_tokens: int | None) -> int:
         assert max_tokens == 8  # the model's context
         return encode(record)
 

@@ -8,6 +8,7 @@ import torch
 from fairlead.data.preferences import Preference
 from fairlead.data.records import Comparison, Ranking
 from fairlead.encoding.chat import Encoded
+from fairlead.encoding.record_rows import encode_preference
 from fairlead.examples import preferences
 from fairlead.examples.preferences import EncodedPreference, ScoredPreferences
 from fairlead.model.reward_model import new_reward_model
@@ -29,9 +30,7 @@ def model(tmp_path_factory: pytest.TempPathFactory) -> ScalarModel:
 
 
 def encode(model: ScalarModel, *records: Preference) -> list[EncodedPreference]:
-    return [
-        EncodedPreference(record, preferences.encode_preference(model, record, None)) for record in records
-    ]
+    return [EncodedPreference(record, encode_preference(model, record, None)) for record in records]
 
 
 def scored(
@@ -51,7 +50,7 @@ def scored(
 
 
 def test_each_answer_is_encoded_behind_the_prompt(model: ScalarModel) -> None:
-    group = preferences.encode_preference(model, RANKING, None)
+    group = encode_preference(model, RANKING, None)
     assert group == tuple(model.encode(PROMPT + answer) for answer in (BAD, GOOD, OTHER))
 
 

@@ -6,7 +6,8 @@ from torch import Tensor
 
 from fairlead.encoding.batching import collate
 from fairlead.encoding.chat import Encoded
-from fairlead.examples.pairs import SingleOrPair, answer_logps, pair_token_counts
+from fairlead.encoding.record_rows import SingleOrPair
+from fairlead.examples.pairs import answer_logps, pair_token_counts
 from fairlead.examples.reference_logps import (
     all_answer_logps,
     all_pair_logps,

@@ -20,14 +20,13 @@ from fairlead.data.records import (
     ToolCall,
 )
 from fairlead.encoding.chat import Encoded
-from fairlead.examples.pairs import (
-    encode_and_split,
+from fairlead.encoding.record_rows import (
     encode_demonstration,
     encode_pair,
-    encode_prompts,
+    encode_preference,
     encode_response,
 )
-from fairlead.examples.preferences import encode_preference
+from fairlead.examples.pairs import encode_and_split, encode_prompts
 from fairlead.examples.too_long import (
     FittedRecords,
     RowEncoder,

@@ -10,7 +10,8 @@ from fairlead.core import jsonl
 from fairlead.core.errors import DataError
 from fairlead.data.record_reader import read_binary
 from fairlead.encoding.chat import Encoded
-from fairlead.examples.pairs import SingleOrPair, encode_and_split, encode_response
+from fairlead.encoding.record_rows import SingleOrPair, encode_response
+from fairlead.examples.pairs import encode_and_split
 from fairlead.examples.reference_logps import all_answer_logps
 from fairlead.model.policy import Policy, load_policy
 from fairlead.recipes import kto

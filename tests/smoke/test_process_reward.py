@@ -14,6 +14,7 @@ from fairlead.data.record_reader import read_stepwise
 from fairlead.data.record_writer import write_records
 from fairlead.data.records import Stepwise
 from fairlead.data.split import split_by_prompt
+from fairlead.encoding.record_rows import encode_stepwise
 from fairlead.model import from_scratch
 from fairlead.model.reward_config import StepSettings
 from fairlead.model.reward_model import load_reward_model, new_reward_model
@@ -218,11 +219,11 @@ def test_a_template_that_changes_the_steps_is_noticed(tmp_path: Path) -> None:
     model = new_reward_model(str(save_model(tmp_path / "base")), run_seed=0)
     model.set_steps(StepSettings("\n", "minimum"))
     record = Stepwise(turns("So?"), (" It is red. ", "It is blue."), (True, False))
-    assert sum(process_reward.encode(model, record, None).trained) == 2
+    assert sum(encode_stepwise(model.encoder, record, None).trained) == 2
     raised = "(message['content'] | upper if message['role'] == 'assistant' else message['content'])"
     model.chat = chat_format(from_scratch.CHAT_TEMPLATE.replace("message['content']", raised))
     with pytest.raises(DataError, match="its 2 steps have 0 ends among the model's tokens"):
-        process_reward.encode(model, record, None)
+        encode_stepwise(model.encoder, record, None)
 
 
 def test_labels_of_one_kind_teach_nothing(tmp_path: Path) -> None:

@@ -35,7 +35,7 @@ ADDED = {
         "template.fold_system",
         "too_long",
     },
-    "ppo": {"optim.weight_decay", "critic", "max_sampler_gap"},
+    "ppo": {"ptx.too_long", "optim.weight_decay", "critic", "max_sampler_gap"},
     "grpo": {"optim.weight_decay", "max_sampler_gap"},
     "pretrain": {"optim.bits", "hardware.gradient_checkpointing"},
 }

@@ -6,6 +6,7 @@ This module does not read files (`data/record_reader.py`) and does not compute l
 """
 
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import closing
 from dataclasses import dataclass, field
 from typing import Generic, Protocol, TypeVar
 
@@ -13,29 +14,34 @@ import torch
 from torch import Tensor
 
 from fairlead.core.errors import DataError
-from fairlead.data.records import Binary, Comparison, Demonstration, Messages, Rating, Record
+from fairlead.data.records import Comparison, Messages, Record
 from fairlead.data.split import split_by_prompt, without_trained_prompts
-from fairlead.encoding import row_proof
 from fairlead.encoding.batching import collate
 from fairlead.encoding.chat import Encoded, num_trained_tokens
-from fairlead.encoding.chat_format import Tools
-from fairlead.examples.too_long import DROPPED, HasTokenizer, RowEncoder, leaves, refused_records
+from fairlead.encoding.chat_format import ChatFormat, Tools
+from fairlead.encoding.record_rows import Answer, Pair, SingleOrPair
+from fairlead.encoding.worker_pool import encode_records
+from fairlead.examples.row_cache import cached_rows
+from fairlead.examples.too_long import (
+    DROPPED,
+    FittedRecords,
+    HasTokenizer,
+    RowEncoder,
+    leaves,
+    refused_records,
+)
 from fairlead.forward.backend import Backend
 from fairlead.losses.preference import PairLogps, PairTokens
 from fairlead.model.policy import Policy
-from fairlead.train.settings import Data
+from fairlead.store.run import Run
+from fairlead.train.settings import Data, LongRows
 
 R = TypeVar("R", bound=Record)
 E = TypeVar("E")
-M = TypeVar("M", bound="HasContext")
+C = TypeVar("C", bound="Encoder", covariant=True)
 
-# The rows of an answer: one, or one for each of its turns where the template asks for it (`encode_rows`).
-# The log-probability of the answer is the sum over them: each turn is sampled after its own row's prompt.
-Answer = tuple[Encoded, ...]
-Pair = tuple[Answer, Answer]  # the chosen and the rejected answer
 # Why a held-out record is left out: its prompt differs from a training prompt in case or spaces only.
 REPEATED = "rows held out with a training prompt"
-SingleOrPair = tuple[Answer] | Pair  # the answers of one training example
 
 
 @dataclass(frozen=True)
@@ -62,32 +68,53 @@ class SplitSettings(Protocol):
     def seed(self) -> int: ...
 
 
-class HasContext(HasTokenizer, Protocol):
+class Encoder(Protocol):
+    """What encodes the records of a model, in any process."""
+
+    @property
+    def chat(self) -> ChatFormat: ...
+
+    @property
+    def settings(self) -> list[str | int | None]:
+        """What the rows depend on beside the chat format."""
+
+
+class HasEncoder(HasTokenizer, Protocol[C]):
     """A policy or a scalar model."""
+
+    @property
+    def encoder(self) -> C: ...
 
     @property
     def context(self) -> int | None: ...
 
 
 def encode_and_split(
-    model: M,
+    model: HasEncoder[C],
     records: Sequence[R],
-    encode: Callable[[M, R, int | None], E],
+    encode: Callable[[C, R, int | None], E],
     config: SplitSettings,
     *,
     source: str,
+    run: Run | None = None,
 ) -> EncodedSplit[R, E]:
     """Encode every record, then split by prompt.  held_out=0 keeps all records for training.
 
-    `encode` gets the model, a record, and the largest number of tokens.  Records that do not fit are refused,
+    `encode` gets the model's encoder, a record, and the largest number of tokens.  Worker processes run it
+    if there are many records, and the cache of `run` keeps the rows.  Records that do not fit are refused,
     dropped or cut as `data.too_long` says (`too_long.py`).  Any other problem raises a DataError with the
     record's position in `source`.
     """
     settings = config.data
-    encoder: RowEncoder[R, E] = RowEncoder(
-        model, lambda record, longest: encode(model, record, longest), settings.max_tokens or model.context
+    result = fit_records(
+        model,
+        records,
+        encode,
+        settings.max_tokens or model.context,
+        settings.too_long,
+        source=source,
+        run=run,
     )
-    result = encoder.fit_records(records, settings.too_long, source=source)
     if not result.fitted:
         raise DataError(
             f"{source}: none of its {len(records)} records fits into the model's context. "
@@ -111,6 +138,37 @@ def encode_and_split(
         num_dropped=result.left_out.get(DROPPED, 0),
         left_out=left_out,
     )
+
+
+def fit_records(
+    model: HasEncoder[C],
+    records: Sequence[R],
+    encode: Callable[[C, R, int | None], E],
+    max_tokens: int | None,
+    choice: LongRows,
+    *,
+    source: str,
+    run: Run | None,
+) -> FittedRecords[R, E]:
+    """Encode every record with the cores that there are, or take the rows from the cache of the run."""
+    encoder = model.encoder
+
+    def fit() -> FittedRecords[R, E]:
+        rows: RowEncoder[R, E] = RowEncoder(
+            model, lambda record, longest: encode(encoder, record, longest), max_tokens
+        )
+        with closing(encode_records(encoder, encode, records, max_tokens)) as outcomes:
+            return rows.fit_records(records, choice, source=source, outcomes=outcomes)
+
+    if run is None:
+        return fit()
+    settings = {
+        "encode": f"{encode.__module__}.{encode.__qualname__}",
+        "encoder": encoder.settings,
+        "max_tokens": max_tokens,
+        "too_long": choice,
+    }
+    return cached_rows(run, encoder.chat, records, settings, fit)
 
 
 def encode_prompts(
@@ -147,30 +205,6 @@ def encode_prompts(
     return encoded
 
 
-def encode_answer(
-    policy: Policy, prompt: Messages, answer: Messages, max_tokens: int | None, tools: Tools = ()
-) -> Answer:
-    """Encode a prompt and its answer; only the answer is trained."""
-    messages = prompt + answer
-    return tuple(policy.encode_rows(messages, num_context=len(prompt), max_tokens=max_tokens, tools=tools))
-
-
-def encode_response(policy: Policy, record: Binary | Rating, max_tokens: int | None) -> Answer:
-    """Encode a prompt with its response, which has a thumb or a score."""
-    return encode_answer(policy, record.prompt, record.completion, max_tokens, record.tools)
-
-
-def encode_demonstration(policy: Policy, record: Demonstration, max_tokens: int | None) -> Answer:
-    """Encode a conversation as one or more rows; the assistant's turns after the prompt are trained."""
-    rows = policy.encode_rows(
-        record.messages,
-        num_context=record.num_prompt_messages,
-        max_tokens=max_tokens,
-        tools=record.tools,
-    )
-    return tuple(rows)
-
-
 def flatten_rows(split: EncodedSplit[R, Answer]) -> EncodedSplit[R, Encoded]:
     """A split with one row for each entry: a record of several rows is there several times."""
     return EncodedSplit(
@@ -181,15 +215,6 @@ def flatten_rows(split: EncodedSplit[R, Answer]) -> EncodedSplit[R, Encoded]:
         split.num_dropped,
         split.left_out,
     )
-
-
-def encode_pair(policy: Policy, comparison: Comparison, max_tokens: int | None) -> Pair:
-    """Encode both answers of a comparison, each preceded by the prompt."""
-    prompt, tools = comparison.prompt, comparison.tools
-    chosen = encode_answer(policy, prompt, comparison.chosen, max_tokens, tools)
-    rejected = encode_answer(policy, prompt, comparison.rejected, max_tokens, tools)
-    row_proof.check_sides(policy.chat, comparison, chosen, rejected)
-    return chosen, rejected
 
 
 def without_ties(comparisons: Sequence[Comparison], source: str) -> list[Comparison]:

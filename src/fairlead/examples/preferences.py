@@ -12,8 +12,7 @@ from torch import Tensor
 
 from fairlead.data import preferences
 from fairlead.data.preferences import Preference
-from fairlead.data.records import Comparison, Messages
-from fairlead.encoding import row_proof
+from fairlead.data.records import Messages
 from fairlead.encoding.batching import Group, collate, map_micro_batches
 from fairlead.encoding.chat_format import Tools
 from fairlead.examples.groups import collate_groups
@@ -96,17 +95,6 @@ def aspect_values(
     judged = [preferences.aspects_of(record) for record in records]
     values = torch.tensor([[row.get(name, 0.0) for name in aspects] for row in judged], device=device)
     return values, torch.tensor([[name in row for name in aspects] for row in judged], device=device)
-
-
-def encode_preference(model: ScalarModel, record: Preference, max_tokens: int | None) -> Group:
-    """Encode each answer of a preference, preceded by the prompt."""
-    group = tuple(
-        model.encode(record.prompt + answer, max_tokens=max_tokens, tools=record.tools)
-        for answer in preferences.answers_of(record)
-    )
-    if isinstance(record, Comparison) and record.tie is None:
-        row_proof.check_sides(model.chat, record, group[:1], group[1:])
-    return group
 
 
 def score_preferences(model: ScalarModel, items: Sequence[EncodedPreference]) -> ScoredPreferences:

@@ -5,14 +5,20 @@ Prompts that leave no room are refused together, left out, or cut as `too_long.s
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from contextlib import closing
 from dataclasses import dataclass, replace
 
 from fairlead.core.errors import DataError
 from fairlead.core.plural import agreeing, counted
 from fairlead.core.spelling import KEYS, Spelling, capitalised
 from fairlead.data.records import Messages, Prompt
-from fairlead.examples.too_long import shortened_prompt
+from fairlead.encoding.chat import Encoded
+from fairlead.encoding.record_rows import encode_whole_prompt
+from fairlead.encoding.worker_pool import encode_records
+from fairlead.examples.row_cache import cached_rows
+from fairlead.examples.too_long import Fitted, FittedRecords, shortened_prompt
 from fairlead.model.policy import Policy
+from fairlead.store.run import Run
 from fairlead.train.settings import LongPrompts
 
 DROPPED = "prompts too long"  # keys of `left_out`
@@ -39,6 +45,7 @@ def fit_prompts(
     max_new_tokens: int,
     source: str,
     spelling: Spelling = KEYS,
+    run: Run | None = None,
 ) -> FittedPrompts:
     """Encode every prompt.  Raises DataError about all long ones if `choice` is `error`, or if none fits.
 
@@ -48,8 +55,7 @@ def fit_prompts(
     encoded: dict[int, tuple[int, ...]] = {}
     answered = list(records)
     long: dict[int, int] = {}  # index -> tokens
-    for i, record in enumerate(records):
-        tokens = _encode(policy, record, f"{source}: record {i + 1}")
+    for i, tokens in enumerate(_encode_all(policy, records, source, run)):
         if limit is not None and len(tokens) > limit:
             long[i] = len(tokens)
         else:
@@ -86,6 +92,25 @@ def fit_prompts(
         [encoded[i] for i in ids],
         dict(counts),
     )
+
+
+def _encode_all(
+    policy: Policy, records: Sequence[Prompt], source: str, run: Run | None
+) -> list[tuple[int, ...]]:
+    """The tokens of all prompts, long or not.  The cache of the run keeps them."""
+    encoder = policy.encoder
+
+    def fit() -> FittedRecords[Prompt, Encoded]:
+        fitted = []
+        with closing(encode_records(encoder, encode_whole_prompt, records, None)) as outcomes:
+            for i, (record, row) in enumerate(zip(records, outcomes, strict=True), start=1):
+                if isinstance(row, DataError):
+                    raise DataError(f"{source}: record {i}: {row}") from row
+                fitted.append(Fitted(record, record, row))
+        return FittedRecords(fitted, {})
+
+    result = fit() if run is None else cached_rows(run, policy.chat, records, {"encode": "prompt"}, fit)
+    return [fitted.rows.tokens for fitted in result.fitted]
 
 
 def _encode(policy: Policy, record: Prompt, where: str) -> tuple[int, ...]:

@@ -13,7 +13,8 @@ import torch
 from torch import Tensor
 
 from fairlead.core import digest
-from fairlead.examples.pairs import Pair, SingleOrPair, answer_logps, micro_answers, pair_logps
+from fairlead.encoding.record_rows import Pair, SingleOrPair
+from fairlead.examples.pairs import answer_logps, micro_answers, pair_logps
 from fairlead.losses.preference import PairLogps
 from fairlead.model.policy import Policy
 from fairlead.store.run import Run

@@ -1,6 +1,7 @@
 """Replay rows: demonstrations or plain text, mixed into another method's updates to prevent forgetting."""
 
 from pathlib import Path
+from typing import NamedTuple
 
 from transformers import PreTrainedTokenizerBase
 
@@ -12,14 +13,32 @@ from fairlead.data.record_reader import read_demonstrations
 from fairlead.data.records import Messages
 from fairlead.encoding.chat import Encoded
 from fairlead.encoding.chat_format import ChatFormat
+from fairlead.encoding.record_rows import encode_demonstration
+from fairlead.examples.pairs import fit_records
 from fairlead.model.policy import Policy
+from fairlead.store.run import Run
+from fairlead.train.settings import LongRows
 
 
-def read_mix(policy: Policy, path: Path, *, source: str, max_tokens: int | None = None) -> list[Encoded]:
+class Mix(NamedTuple):
+    rows: list[Encoded]
+    left_out: dict[str, int]  # reason -> records that are not used, or not whole
+
+
+def read_mix(
+    policy: Policy,
+    path: Path,
+    *,
+    source: str,
+    max_tokens: int | None = None,
+    too_long: LongRows = "error",
+    run: Run | None = None,
+) -> Mix:
     """Encode the rows of a file.  Text is trained on every token, demonstrations on their answers.
 
     A file is text if its name ends in .txt or its rows have a `text` field.  Text is cut at `max_tokens`, or
-    at the model's context.  A longer demonstration raises a DataError with its position.
+    at the model's context.  Longer demonstrations are treated as `too_long` says.  Reasons of `left_out`
+    begin with the name of the file.
     """
     longest = max_tokens or policy.context
     if _is_text(path):
@@ -30,19 +49,15 @@ def read_mix(policy: Policy, path: Path, *, source: str, max_tokens: int | None 
         ]
         if not rows:
             raise DataError(f"{source}: holds no text of two or more tokens.")
-        return rows
-    encoded = []
-    for i, record in enumerate(read_demonstrations(path), start=1):
-        try:
-            encoded += policy.encode_rows(
-                record.messages,
-                num_context=record.num_prompt_messages,
-                max_tokens=longest,
-                tools=record.tools,
-            )
-        except DataError as error:
-            raise DataError(f"{source}: record {i}: {error}") from error
-    return encoded
+        return Mix(rows, {})
+    records = read_demonstrations(path)
+    result = fit_records(policy, records, encode_demonstration, longest, too_long, source=source, run=run)
+    if not result.fitted:
+        raise DataError(
+            f"{source}: none of its {len(records)} records fits into {longest} tokens. Use shorter rows."
+        )
+    left_out = {f"{source}: {reason}": number for reason, number in result.left_out.items()}
+    return Mix([row for fitted in result.fitted for row in fitted.rows], left_out)
 
 
 def encode_text(

@@ -1,72 +1,77 @@
-"""Keep the encoded rows of a large file of demonstrations in the project's cache, so that resuming is fast.
+"""Keep the encoded rows of large files in the project's cache, so that a resumed run does not encode again.
 
-The key is a digest of everything that the rows depend on: records, tokenizer, template, limit and version.
+The key is a digest of everything that the rows depend on: records, tokenizer, template, limit, the treatment
+of long rows, and the version.  Only complete results are stored: refused records are encoded again.
 """
 
 import hashlib
-from collections.abc import Callable, Sequence
+import json
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any, TypeVar, cast
 
 import torch
 from torch import Tensor
 
 from fairlead.core import jsonl
 from fairlead.core.errors import DataError
-from fairlead.data.records import Demonstration, to_row
+from fairlead.data import parsing
+from fairlead.data.records import Record, kind_of_record, to_row
+from fairlead.data.row_problem import RowLocation
 from fairlead.encoding.chat import Encoded
-from fairlead.examples.pairs import encode_demonstration
-from fairlead.model.policy import Policy
+from fairlead.encoding.chat_format import ChatFormat
+from fairlead.examples.too_long import Fitted, FittedRecords
 from fairlead.store.artifact import code_version
 from fairlead.store.run import Run
-from fairlead.train.tensor_cache import cached
+from fairlead.train.tensor_cache import Damaged, cached_as
 
-FORMAT = 1  # of the stored tensors
-SMALLEST_FILE = 2000  # records; fewer are encoded in seconds
+R = TypeVar("R", bound=Record)
+E = TypeVar("E")
 
-Rows = tuple[Encoded, ...]
-DemonstrationEncoder = Callable[[Policy, Demonstration, int | None], Rows]
+FORMAT = 2  # of the stored tensors
+SMALLEST_FILE = 500  # records; fewer are encoded in less than a second
+ALONE = -1  # in place of a number of parts: a row, not a tuple of parts
 
 
-def cached_encoder(
+def cached_rows(
     run: Run,
-    policy: Policy,
-    records: Sequence[Demonstration],
-    max_tokens: int | None,
-    *,
-    smallest: int = SMALLEST_FILE,
-) -> DemonstrationEncoder:
-    """`encode_demonstration`, with the rows of these records from the cache.
+    chat: ChatFormat,
+    records: Sequence[R],
+    settings: dict[str, Any],
+    encode: Callable[[], FittedRecords[R, E]],
+) -> FittedRecords[R, E]:
+    """The result of `encode` on these records, from the cache if it is there.
 
-    Records that are not stored, because they are too long or faulty, are encoded when they are asked for.
+    `settings` are what the result depends on beside the records and the chat format.
     """
-    if len(records) < smallest or not policy.tokenizer.is_fast:
-        return encode_demonstration
+    if len(records) < SMALLEST_FILE or not chat.tokenizer.is_fast:
+        return encode()
     key = {
         "format": FORMAT,
         "code": code_version(),
         "records": records_digest(records),
-        "chat": chat_digest(policy),
-        "max_tokens": max_tokens,
+        "chat": chat_digest(chat),
+        **settings,
     }
-    stored = unpack(cached(run, "encoded", key, lambda: pack(_encode_all(policy, records, max_tokens))))
-    of_record = {id(record): rows for record, rows in zip(records, stored, strict=True) if rows}
+    return cached_as(
+        run,
+        "encoded",
+        key,
+        encode,
+        pack=lambda result: pack(records, result),
+        unpack=lambda tensors: unpack(records, tensors),
+    )
 
-    def encode(policy: Policy, record: Demonstration, limit: int | None) -> Rows:
-        rows = of_record.get(id(record)) if limit == max_tokens else None
-        return encode_demonstration(policy, record, limit) if rows is None else rows
 
-    return encode
-
-
-def records_digest(records: Sequence[Demonstration]) -> str:
+def records_digest(records: Sequence[Record]) -> str:
     sha = hashlib.sha256()
     for record in records:
         sha.update(jsonl.dumps(to_row(record)).encode("utf-8") + b"\n")
     return sha.hexdigest()
 
 
-def chat_digest(policy: Policy) -> str:
+def chat_digest(chat: ChatFormat) -> str:
     """Of the tokenizer, the template and the settings that a rendering depends on."""
-    chat, tokenizer = policy.chat, policy.tokenizer
+    tokenizer = chat.tokenizer
     parts = [
         tokenizer.backend_tokenizer.to_str(),
         repr(sorted(tokenizer.special_tokens_map.items())),
@@ -78,34 +83,72 @@ def chat_digest(policy: Policy) -> str:
     return hashlib.sha256("\0".join(parts).encode("utf-8")).hexdigest()
 
 
-def pack(rows_of_records: Sequence[Rows]) -> dict[str, Tensor]:
-    rows = [row for rows in rows_of_records for row in rows]
+def pack(records: Sequence[R], result: FittedRecords[R, E]) -> dict[str, Tensor]:
+    """Flat tensors of the rows, and as JSON what was left out and the records that were cut."""
+    position = {id(record): i for i, record in enumerate(records)}
+    leaves: list[Encoded] = []
+    nesting: list[int] = []
+    for fitted in result.fitted:
+        _flatten(fitted.rows, nesting, leaves)
+    cut = {
+        str(k): to_row(fitted.record)
+        for k, fitted in enumerate(result.fitted)
+        if fitted.record is not fitted.original
+    }
+    notes = json.dumps({"left_out": dict(result.left_out), "cut": cut}).encode("utf-8")
     return {
-        "num_rows": torch.tensor([len(rows) for rows in rows_of_records], dtype=torch.int32),
-        "lengths": torch.tensor([len(row) for row in rows], dtype=torch.int32),
-        "tokens": torch.tensor([token for row in rows for token in row.tokens], dtype=torch.int32),
-        "trained": torch.tensor([mark for row in rows for mark in row.trained], dtype=torch.bool),
+        "records": torch.tensor([position[id(fitted.original)] for fitted in result.fitted]),
+        "nesting": torch.tensor(nesting, dtype=torch.int32),
+        "lengths": torch.tensor([len(row) for row in leaves], dtype=torch.int32),
+        "tokens": torch.tensor([token for row in leaves for token in row.tokens], dtype=torch.int32),
+        "trained": torch.tensor([mark for row in leaves for mark in row.trained], dtype=torch.bool),
+        "notes": torch.frombuffer(bytearray(notes), dtype=torch.uint8),
     }
 
 
-def unpack(tensors: dict[str, Tensor]) -> list[Rows]:
-    tokens, trained = tensors["tokens"].tolist(), tensors["trained"].tolist()
-    rows: list[Encoded] = []
-    start = 0
-    for length in tensors["lengths"].tolist():
-        end = start + length
-        rows.append(Encoded(tuple(tokens[start:end]), tuple(trained[start:end])))
-        start = end
-    remaining = iter(rows)
-    return [tuple(next(remaining) for _ in range(count)) for count in tensors["num_rows"].tolist()]
+def unpack(records: Sequence[R], tensors: dict[str, Tensor]) -> FittedRecords[R, Any]:
+    """The inverse of `pack`.  Raises Damaged if the tensors do not belong to these records."""
+    try:
+        notes = json.loads(bytes(tensors["notes"].tolist()))
+        cut = {int(k): _record(row, records[0]) for k, row in notes["cut"].items()}
+        remaining = iter(_leaves(tensors))
+        fitted = []
+        nesting = iter(tensors["nesting"].tolist())
+        for k, i in enumerate(tensors["records"].tolist()):
+            rows = _nested(nesting, remaining)
+            fitted.append(Fitted(records[i], cast(R, cut.get(k, records[i])), rows))
+        return FittedRecords(fitted, notes["left_out"])
+    except (KeyError, IndexError, ValueError, TypeError, StopIteration, RuntimeError, DataError) as error:
+        raise Damaged from error
 
 
-def _encode_all(policy: Policy, records: Sequence[Demonstration], max_tokens: int | None) -> list[Rows]:
-    """The rows of each record; none for a record that cannot be encoded."""
-    rows_of_records: list[Rows] = []
-    for record in records:
-        try:
-            rows_of_records.append(encode_demonstration(policy, record, max_tokens))
-        except DataError:  # the caller encodes the record again, and says where the problem is
-            rows_of_records.append(())
-    return rows_of_records
+def _flatten(rows: Any, nesting: list[int], leaves: list[Encoded]) -> None:
+    """Append the rows in order, and the number of parts of each tuple before its parts."""
+    if isinstance(rows, Encoded):
+        nesting.append(ALONE)
+        leaves.append(rows)
+        return
+    nesting.append(len(rows))
+    for part in rows:
+        _flatten(part, nesting, leaves)
+
+
+def _nested(nesting: Iterator[int], leaves: Iterator[Encoded]) -> Any:
+    """The inverse of `_flatten`."""
+    count = next(nesting)
+    return next(leaves) if count == ALONE else tuple([_nested(nesting, leaves) for _ in range(count)])
+
+
+def _leaves(tensors: dict[str, Tensor]) -> list[Encoded]:
+    lengths = tensors["lengths"].tolist()
+    numbers = list(range(int(tensors["tokens"].max()) + 1))  # one object for each id saves memory
+    rows = []
+    for tokens, trained in zip(
+        tensors["tokens"].split(lengths), tensors["trained"].split(lengths), strict=True
+    ):
+        rows.append(Encoded(tuple([numbers[token] for token in tokens.tolist()]), tuple(trained.tolist())))
+    return rows
+
+
+def _record(row: dict[str, Any], like: Record) -> Record:
+    return parsing.parse_row(kind_of_record(like), row, RowLocation("cache", 1))

@@ -8,7 +8,7 @@ Encoding is the caller's: a function from a record and a limit to rows.
 """
 
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Generic, Protocol, TypeVar, cast
 
@@ -69,23 +69,33 @@ class RowEncoder(Generic[R, E]):
     encode: Callable[[R, int | None], E]  # raises TooLong above the limit; None is no limit
     max_tokens: int | None
 
-    def fit_records(self, records: Sequence[R], choice: LongRows, *, source: str) -> FittedRecords[R, E]:
+    def fit_records(
+        self,
+        records: Sequence[R],
+        choice: LongRows,
+        *,
+        source: str,
+        outcomes: Iterable[E | DataError] | None = None,
+    ) -> FittedRecords[R, E]:
         """Encode every record, and treat those that are too long as `choice` says.
+
+        `outcomes` are the rows or the error of each record, if something else encodes them.
 
         Raises DataError for `error`, and for any other problem of a record, with its position in `source`.
         """
         fitted: dict[int, Fitted[R, E]] = {}
         too_long: dict[int, TooLong] = {}
         refused: dict[int, DataError] = {}
-        for i, record in enumerate(records):
-            try:
-                fitted[i] = Fitted(record, record, self.encode(record, self.max_tokens))
-            except TooLong as error:
-                too_long[i] = error
-            except DataError as error:
-                refused[i] = error
+        results = map(self._outcome, records) if outcomes is None else outcomes
+        for i, (record, result) in enumerate(zip(records, results, strict=False)):
+            if isinstance(result, TooLong):
+                too_long[i] = result
+            elif isinstance(result, DataError):
+                refused[i] = result
                 if len(refused) == MAX_COUNTED:
                     break
+            else:
+                fitted[i] = Fitted(record, record, result)
         if refused:
             raise refused_records(refused, len(records), source)
         if too_long and choice == "error":
@@ -97,6 +107,12 @@ class RowEncoder(Generic[R, E]):
             if shorter is not None:
                 fitted[i] = shorter
         return FittedRecords([fitted[i] for i in sorted(fitted)], dict(counts))
+
+    def _outcome(self, record: R) -> E | DataError:
+        try:
+            return self.encode(record, self.max_tokens)
+        except DataError as error:
+            return error
 
     def _shortened(self, record: R, choice: LongRows, where: str) -> Fitted[R, E] | None:
         """The record cut to the limit; None if it is dropped, or if cutting leaves nothing to learn from."""

@@ -19,8 +19,9 @@ from transformers import GenerationConfig, PreTrainedModel, PreTrainedTokenizerB
 from fairlead.core.template_settings import OWN_TEMPLATE, Template
 from fairlead.data.records import Message
 from fairlead.encoding.batching import Batch
-from fairlead.encoding.chat import Encoded, encode_conversation, encode_prompt, encode_rows
+from fairlead.encoding.chat import Encoded
 from fairlead.encoding.chat_format import ChatFormat, Tools
+from fairlead.encoding.encoders import PolicyEncoder
 from fairlead.forward import decoder, layout
 from fairlead.forward.backend import default_backend
 from fairlead.model import adapters, load
@@ -85,6 +86,11 @@ class Policy:
         """Name -> trainable parameter, in a fixed order."""
         return {name: p for name, p in self.network.named_parameters() if p.requires_grad}
 
+    @property
+    def encoder(self) -> PolicyEncoder:
+        """What encodes conversations, without the network."""
+        return PolicyEncoder(self.chat)
+
     def encode(
         self,
         messages: Sequence[Message],
@@ -94,9 +100,7 @@ class Policy:
         tools: Tools = (),
     ) -> Encoded:
         """Encode a conversation; the assistant turns from message `num_context` on are trained."""
-        return encode_conversation(
-            self.chat, messages, num_context=num_context, max_tokens=max_tokens, tools=tools
-        )
+        return self.encoder.encode(messages, num_context=num_context, max_tokens=max_tokens, tools=tools)
 
     def encode_rows(
         self,
@@ -107,11 +111,11 @@ class Policy:
         tools: Tools = (),
     ) -> list[Encoded]:
         """`encode`, as several rows where the template writes earlier turns differently."""
-        return encode_rows(self.chat, messages, num_context=num_context, max_tokens=max_tokens, tools=tools)
+        return self.encoder.encode_rows(messages, num_context=num_context, max_tokens=max_tokens, tools=tools)
 
     def encode_prompt(self, messages: Sequence[Message], *, tools: Tools = ()) -> tuple[int, ...]:
         """Token ids of a prompt, up to where the answer begins."""
-        return encode_prompt(self.chat, messages, tools=tools)
+        return self.encoder.encode_prompt(messages, tools=tools)
 
     def text(self, tokens: Sequence[int]) -> str:
         """Decode sampled tokens, without control tokens."""

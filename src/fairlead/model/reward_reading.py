@@ -11,17 +11,16 @@ mask says.  A padding token that also ends answers would make them read one toke
 """
 
 import re
-from collections.abc import Sequence
 from pathlib import Path
 
 import torch
 from torch import Tensor
 from transformers import PreTrainedConfig, PreTrainedModel, PreTrainedTokenizerBase
 
-from fairlead.core.errors import DataError
 from fairlead.data.records import Message
-from fairlead.encoding.chat import Encoded, TooLong, encode_conversation
-from fairlead.encoding.chat_format import ChatFormat, Tools
+from fairlead.encoding.chat import encode_conversation
+from fairlead.encoding.chat_format import ChatFormat
+from fairlead.encoding.encoders import RewardEncoder
 from fairlead.model import load
 
 PADDING = "<|fairlead_pad|>"  # the name of a padding token that is added
@@ -89,26 +88,6 @@ def is_read_at_end_of_answer(config: PreTrainedConfig) -> bool:
     return getattr(config, "end_token_ids", None) is not None
 
 
-def encode_as_trained(
-    chat: ChatFormat,
-    messages: Sequence[Message],
-    *,
-    padding: int | None,
-    tools: Tools,
-    max_tokens: int | None,
-) -> Encoded:
-    """The whole rendering up to its last token that is not `padding`: where transformers reads the score."""
-    chat.check_texts(messages, tools)
-    tokens = chat.tokens(chat.render(messages, generation_prompt=False, tools=tools))
-    while tokens and tokens[-1] == padding:
-        tokens.pop()
-    if not tokens:
-        raise DataError("the chat template writes nothing for this conversation.")
-    if max_tokens is not None and len(tokens) > max_tokens:
-        raise TooLong(f"the conversation has {len(tokens)} tokens; at most {max_tokens} fit.")
-    return Encoded(tuple(tokens), (False,) * (len(tokens) - 1) + (True,))
-
-
 def padding_of(config: PreTrainedConfig) -> int | None:
     """The padding token that transformers skips in a row."""
     return getattr(_text_config(config), "pad_token_id", None)
@@ -124,7 +103,8 @@ def is_read_elsewhere(reference: str) -> bool:
         return False
     chat = load.load_chat_format(reference, declared=config.end_token_ids)
     own = encode_conversation(chat, PROBE, num_context=len(PROBE) - 1)
-    theirs = encode_as_trained(chat, PROBE, padding=padding_of(config), tools=(), max_tokens=None)
+    reader = RewardEncoder(chat, reads_whole_rendering=True, skipped_padding=padding_of(config))
+    theirs = reader.encode(PROBE)
     return theirs.tokens != own.tokens
 
 

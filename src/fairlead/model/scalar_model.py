@@ -17,8 +17,9 @@ from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from fairlead.data.records import Message
 from fairlead.encoding.batching import Batch
-from fairlead.encoding.chat import Encoded, encode_conversation, encode_steps
+from fairlead.encoding.chat import Encoded
 from fairlead.encoding.chat_format import ChatFormat, Tools
+from fairlead.encoding.encoders import RewardEncoder
 from fairlead.forward import decoder
 from fairlead.forward.backend import default_backend
 from fairlead.forward.layout import Layout
@@ -133,6 +134,16 @@ class ScalarModel:
             parameters |= {f"{HEAD}.{name}": p for name, p in self._head.named_parameters()}
         return parameters
 
+    @property
+    def encoder(self) -> RewardEncoder:
+        """What encodes conversations, without the network."""
+        return RewardEncoder(
+            self.chat,
+            None if self.steps is None else self.steps.separator,
+            self.reads_whole_rendering,
+            self.skipped_padding,
+        )
+
     def encode(
         self, messages: Sequence[Message], *, max_tokens: int | None = None, tools: Tools = ()
     ) -> Encoded:
@@ -140,16 +151,7 @@ class ScalarModel:
 
         For a process reward model, the mask selects the last token of each step.
         """
-        if self.steps is not None:
-            separator = self.steps.separator
-            return encode_steps(self.chat, messages, separator, tools=tools, max_tokens=max_tokens)
-        if self.reads_whole_rendering:
-            return reward_reading.encode_as_trained(
-                self.chat, messages, padding=self.skipped_padding, tools=tools, max_tokens=max_tokens
-            )
-        return encode_conversation(
-            self.chat, messages, num_context=len(messages) - 1, max_tokens=max_tokens, tools=tools
-        )
+        return self.encoder.encode(messages, max_tokens=max_tokens, tools=tools)
 
     def scores(self, batch: Batch) -> Tensor:
         """One score per row: the total of the heads at the row's last token.  [B]

@@ -22,11 +22,9 @@ from fairlead.core.errors import require, require_positive
 from fairlead.data.record_reader import read_comparisons, read_demonstrations
 from fairlead.encoding.batching import NUM_CHECK_ROWS, collate, micro_batches, step_rows
 from fairlead.encoding.chat import Encoded, num_trained_tokens
+from fairlead.encoding.record_rows import Pair, encode_demonstration, encode_pair
 from fairlead.examples.pairs import (
-    Pair,
     encode_and_split,
-    encode_demonstration,
-    encode_pair,
     flatten_rows,
     micro_answers,
     pair_logps,
@@ -84,11 +82,11 @@ def main(config: Config, run: Run) -> Artifact:
     # 2. Data: a prompt is on one side of the split in both files
     records = read_demonstrations(run.data_path("demonstrations"))
     demonstrations = flatten_rows(
-        encode_and_split(policy, records, encode_demonstration, config, source=config.demonstrations)
+        encode_and_split(policy, records, encode_demonstration, config, source=config.demonstrations, run=run)
     )
     every = read_comparisons(run.data_path("comparisons"))
     decided = without_ties(every, config.comparisons)
-    comparisons = encode_and_split(policy, decided, encode_pair, config, source=config.comparisons)
+    comparisons = encode_and_split(policy, decided, encode_pair, config, source=config.comparisons, run=run)
     counts = {
         "demonstrations": len(demonstrations.train),
         "held_out_demonstrations": len(demonstrations.held_out),

@@ -101,7 +101,9 @@ def main(config: Config, run: Run, *, open_engine: Callable[[Policy], Engine] = 
     engine = open_engine(policy)
     every_record = read_prompts(run.data_path("prompts"))
     length = config.max_new_tokens
-    fitted = fit_prompts(policy, every_record, config.too_long, max_new_tokens=length, source=config.prompts)
+    fitted = fit_prompts(
+        policy, every_record, config.too_long, max_new_tokens=length, source=config.prompts, run=run
+    )
     run.record_data(fitted.left_out, prompts=len(fitted.records))
     records, encoded = fitted.records, fitted.encoded
     prompts = [record.prompt for record in records]

@@ -19,10 +19,9 @@ from fairlead.core.config import Advanced, DatasetRef, ModelRef
 from fairlead.core.errors import require, require_positive
 from fairlead.data.record_reader import read_comparisons
 from fairlead.encoding.batching import NUM_CHECK_ROWS, epoch_steps
+from fairlead.encoding.record_rows import Pair, encode_pair
 from fairlead.examples.pairs import (
-    Pair,
     encode_and_split,
-    encode_pair,
     micro_answers,
     pair_logps,
     pair_token_counts,
@@ -100,7 +99,7 @@ def main(config: Config, run: Run) -> Artifact:
     # 2. Data: pairs that share a prompt stay on the same side of the split
     comparisons = read_comparisons(run.data_path("comparisons"))
     decided = without_ties(comparisons, config.comparisons)
-    rows = encode_and_split(policy, decided, encode_pair, config, source=config.comparisons)
+    rows = encode_and_split(policy, decided, encode_pair, config, source=config.comparisons, run=run)
     num_ties = sum(comparison.tie is not None for comparison in comparisons)
     counts = {"train": len(rows.train), "held_out": len(rows.held_out), "ties": num_ties}
     run.record_data(Counter(rows.left_out) + Counter(ties=num_ties), **counts)

@@ -22,13 +22,11 @@ from fairlead.data.record_reader import read_binary
 from fairlead.data.records import Binary, prompt_text
 from fairlead.encoding.batching import NUM_CHECK_ROWS, epoch_steps
 from fairlead.encoding.chat import TooLong
+from fairlead.encoding.record_rows import Answer, encode_answer, encode_response
 from fairlead.examples.pairs import (
-    Answer,
     EncodedSplit,
     answer_logps,
     encode_and_split,
-    encode_answer,
-    encode_response,
     micro_answers,
 )
 from fairlead.examples.reference_logps import all_answer_logps, reference_answer_logps
@@ -79,7 +77,7 @@ def main(config: Config, run: Run) -> Artifact:
 
     # 2. Data: responses that share a prompt stay on the same side of the split
     records = read_binary(run.data_path("binary"))
-    rows = encode_and_split(policy, records, encode_response, config, source=config.binary)
+    rows = encode_and_split(policy, records, encode_response, config, source=config.binary, run=run)
     num_desirable = sum(record.label for record in rows.train)
     counts = {"train": len(rows.train), "held_out": len(rows.held_out)}
     counts |= {"desirable": num_desirable, "undesirable": len(rows.train) - num_desirable}

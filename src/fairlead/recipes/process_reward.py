@@ -19,7 +19,7 @@ from torch import Tensor
 from fairlead.core.config_keys import DatasetRef, ModelRef
 from fairlead.core.errors import DataError, require, require_positive
 from fairlead.data.record_reader import read_stepwise
-from fairlead.data.records import Message, Stepwise, prompt_text
+from fairlead.data.records import Stepwise, prompt_text
 from fairlead.encoding.batching import (
     NUM_CHECK_ROWS,
     collate,
@@ -27,7 +27,8 @@ from fairlead.encoding.batching import (
     map_micro_batches,
     micro_batches,
 )
-from fairlead.encoding.chat import Encoded, split_steps
+from fairlead.encoding.chat import Encoded
+from fairlead.encoding.record_rows import encode_stepwise
 from fairlead.eval import admission, admission_verdict
 from fairlead.examples.pairs import encode_and_split
 from fairlead.losses import reward
@@ -84,7 +85,7 @@ def main(config: Config, run: Run) -> Artifact:
 
     # 2. Data: answers that share a prompt stay on the same side of the split
     records = read_stepwise(run.data_path("stepwise"))
-    rows = encode_and_split(model, records, encode, config, source=config.stepwise)
+    rows = encode_and_split(model, records, encode_stepwise, config, source=config.stepwise, run=run)
     num_right, num_wrong = count_labels(rows.train, config.stepwise)
     counts = {"train": len(rows.train), "held_out": len(rows.held_out)}
     counts |= {"right_steps": num_right, "wrong_steps": num_wrong}
@@ -139,33 +140,6 @@ def main(config: Config, run: Run) -> Artifact:
         admission.write_evidence(run, folder, asdict(decision) | evidence)
 
     return run.publish(save, metrics={"verdict": decision.verdict, **evidence})
-
-
-def encode(model: ScalarModel, record: Stepwise, max_tokens: int | None) -> Encoded:
-    """Encode the answer as a policy would write it, with the ends of its steps marked.
-
-    Raises DataError if splitting the answer would not give the record's steps.
-    """
-    assert model.steps is not None, "a process reward model"
-    separator = model.steps.separator
-    steps = [step.strip() for step in record.completions]
-    answer = separator.join(steps)
-    if split_steps(answer, separator) != steps:
-        position = next((k for k, step in enumerate(steps, start=1) if separator in step), 1)
-        raise DataError(
-            f"step {position} contains the separator {separator!r}: the step would be split, and its label "
-            "would "
-            "fit neither part. Choose another separator, or split the step and its label."
-        )
-    messages = (*record.prompt, Message("assistant", answer))
-    encoded = model.encode(messages, max_tokens=max_tokens, tools=record.tools)
-    if sum(encoded.trained) != len(steps):
-        raise DataError(
-            f"its {len(steps)} steps have {sum(encoded.trained)} ends among the model's tokens: the chat "
-            "template "
-            "changes the answer, or two steps end in one token. Choose another separator or another model."
-        )
-    return encoded
 
 
 def count_labels(records: Sequence[Stepwise], source: str) -> tuple[int, int]:

@@ -41,6 +41,7 @@ from fairlead.data.preferences import (
 from fairlead.data.record_reader import read_comparisons, read_demonstrations, read_rankings
 from fairlead.data.records import Comparison
 from fairlead.encoding.batching import NUM_CHECK_ROWS, Group, step_rows, steps_per_epoch
+from fairlead.encoding.record_rows import encode_preference
 from fairlead.eval import admission
 from fairlead.eval.reward_metrics import EvaluationPairs
 from fairlead.eval.reward_scoring import PairScores, PreSaveState
@@ -50,7 +51,6 @@ from fairlead.examples.preferences import (
     EncodedPreference,
     ScoredPreferences,
     aspect_values,
-    encode_preference,
     micro_preferences,
     score_all,
     score_preferences,
@@ -151,7 +151,7 @@ def main(config: Config, run: Run) -> Artifact:
     # 1. Data: preferences that share a prompt stay on the same side of the split
     model = new_member(config, run, config.members - 1)
     preferences, counts, unused, source = read_preferences(config, run)
-    rows = encode_and_split(model, preferences, encode_preference, config, source=source)
+    rows = encode_and_split(model, preferences, encode_preference, config, source=source, run=run)
     require_preference(rows.held_out, source)
     metadata = read_pair_metadata(run.data_path("comparisons")) if config.comparisons else MetadataTable({})
     counts |= {"train": len(rows.train), "held_out": len(rows.held_out)}

@@ -71,6 +71,7 @@ def main(config: Config, run: Run, *, open_engine: Callable[[Policy], Engine] = 
         max_new_tokens=config.max_new_tokens,
         source=config.prompts,
         spelling=run.spelling,
+        run=run,
     )
     run.record_data(fitted.left_out, prompts=len(fitted.records))
     params = SamplingParams(

@@ -21,9 +21,9 @@ from fairlead.data.record_reader import read_demonstrations
 from fairlead.encoding import batching
 from fairlead.encoding.batching import NUM_CHECK_ROWS, epoch_steps
 from fairlead.encoding.chat import Encoded, num_trained_tokens
+from fairlead.encoding.record_rows import encode_demonstration
 from fairlead.examples.pairs import encode_and_split, flatten_rows
 from fairlead.examples.replay import read_mix
-from fairlead.examples.row_cache import cached_encoder
 from fairlead.losses import sft
 from fairlead.model.policy import Policy
 from fairlead.store.artifact import Artifact
@@ -74,17 +74,27 @@ def main(config: Config, run: Run) -> Artifact:
 
     # 2. Data: rows that share a prompt stay on the same side of the split
     demonstrations = read_demonstrations(run.data_path("demonstrations"))
-    encode = cached_encoder(run, policy, demonstrations, config.data.max_tokens or policy.context)
     rows = flatten_rows(
-        encode_and_split(policy, demonstrations, encode, config, source=config.demonstrations)
+        encode_and_split(
+            policy, demonstrations, encode_demonstration, config, source=config.demonstrations, run=run
+        )
     )
-    run.record_data(rows.left_out, train=len(rows.train), held_out=len(rows.held_out))
     replay: list[Encoded] = []
+    left_out: dict[str, int] = {}
     if config.replay:
         path = run.data_path("replay", rows="demonstrations")
         max_tokens = config.data.max_tokens or policy.context
-        replay = read_mix(policy, path, source=config.replay, max_tokens=max_tokens)
+        replay, left_out = read_mix(
+            policy,
+            path,
+            source=config.replay,
+            max_tokens=max_tokens,
+            too_long=config.data.too_long,
+            run=run,
+        )
         run.event("replay", rows=len(replay))
+    left_out |= rows.left_out
+    run.record_data(left_out, train=len(rows.train), held_out=len(rows.held_out))
 
     # 3. Backend check, master weights, memory budget, optimiser, last checkpoint
     prepared = prepare(run, policy, rows.train_rows[:NUM_CHECK_ROWS], config)

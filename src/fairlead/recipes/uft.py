@@ -22,18 +22,21 @@ from torch import Tensor
 from fairlead.core.config import Advanced, DatasetRef, ModelRef
 from fairlead.core.errors import DataError, require, require_positive
 from fairlead.data.record_reader import read_binary, read_comparisons, read_demonstrations, read_ratings
-from fairlead.data.records import Binary, Demonstration, Rating, Record, RecordKind, prompt_text
+from fairlead.data.records import Demonstration, Rating, Record, RecordKind, prompt_text
 from fairlead.encoding.batching import NUM_CHECK_ROWS, epoch_steps
 from fairlead.encoding.chat import num_trained_tokens
-from fairlead.examples.pairs import (
+from fairlead.encoding.encoders import PolicyEncoder
+from fairlead.encoding.record_rows import (
     Answer,
-    EncodedSplit,
     SingleOrPair,
-    answer_logps,
-    encode_and_split,
     encode_demonstration,
     encode_pair,
-    encode_response,
+    encode_single_response,
+)
+from fairlead.examples.pairs import (
+    EncodedSplit,
+    answer_logps,
+    encode_and_split,
     flatten_rows,
     micro_answers,
     pair_weights,
@@ -273,16 +276,16 @@ def read_mix(policy: Policy, run: Run, config: Config) -> Mix:
     """The rows of all files that are given."""
 
     def split(
-        records: Sequence[R], encode: Callable[[Policy, R, int | None], SingleOrPair], source: str
+        records: Sequence[R], encode: Callable[[PolicyEncoder, R, int | None], SingleOrPair], source: str
     ) -> EncodedSplit[R, SingleOrPair]:
-        return encode_and_split(policy, records, encode, config, source=source)
+        return encode_and_split(policy, records, encode, config, source=source, run=run)
 
     mix = Mix([], [], 0, Counter())
     if config.demonstrations:
         demonstrations = read_demonstrations(run.data_path("demonstrations"))
         rows = _as_single_answers(
             encode_and_split(
-                policy, demonstrations, encode_demonstration, config, source=config.demonstrations
+                policy, demonstrations, encode_demonstration, config, source=config.demonstrations, run=run
             )
         )
         mix = add(mix, "demonstration", rows, lambda _: 1.0, weight=config.demonstration_weight)
@@ -294,11 +297,11 @@ def read_mix(policy: Policy, run: Run, config: Config) -> Mix:
         factors = pair_weights(pairs.train, config.comparisons).tolist()
         mix = add(mix, "comparison", pairs, lambda _: None, weight=config.comparison_weight, factors=factors)
     if config.binary:
-        thumbs = split(read_binary(run.data_path("binary")), _encode_single_response, config.binary)
+        thumbs = split(read_binary(run.data_path("binary")), encode_single_response, config.binary)
         mix = add(mix, "binary", thumbs, lambda record: float(record.label), weight=config.binary_weight)
     if config.ratings:
         ratings = with_scores(read_ratings(run.data_path("ratings")), config)
-        scored = split(ratings, _encode_single_response, config.ratings)
+        scored = split(ratings, encode_single_response, config.ratings)
         mix = add(mix, "rating", scored, lambda record: record.score, weight=config.rating_weight)
     return mix
 
@@ -358,7 +361,3 @@ def _as_single_answers(
     train: list[SingleOrPair] = [((row,),) for row in flat.train_rows]
     held_out: list[SingleOrPair] = [((row,),) for row in flat.held_out_rows]
     return EncodedSplit(flat.train, train, flat.held_out, held_out, flat.num_dropped, flat.left_out)
-
-
-def _encode_single_response(policy: Policy, record: Binary | Rating, max_tokens: int | None) -> SingleOrPair:
-    return (encode_response(policy, record, max_tokens),)

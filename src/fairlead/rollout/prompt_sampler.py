@@ -102,7 +102,7 @@ def load_prompts(
 ) -> PromptSampler:
     """Read and encode the run's prompts.  Raises DataError if they are too few for one step, or too long."""
     rows = read_prompts(run.data_path("prompts"))
-    fitted = fit_prompts(policy, rows, too_long, max_new_tokens=max_new_tokens, source=source)
+    fitted = fit_prompts(policy, rows, too_long, max_new_tokens=max_new_tokens, source=source, run=run)
     run.record_data(fitted.left_out, prompts=len(fitted.records))
     params = SamplingParams(max_new_tokens=max_new_tokens)
     sampler = PromptSampler(engine, policy, fitted.records, fitted.encoded, params, fitted.numbers)

@@ -168,10 +168,12 @@ def prepare_actor_critic(
             drafts=empty_draft_table(len(prompts), config.max_new_tokens),
             draft_seed=derive_seed(config.seed, "ppo", "rows"),
         )
-    ptx_rows = []
+    ptx_rows: list[Encoded] = []
     if ptx.data:
         path = run.data_path("ptx", rows="demonstrations")
-        ptx_rows = read_mix(policy, path, source=ptx.data)
+        mix = read_mix(policy, path, source=ptx.data, too_long=ptx.too_long, run=run)
+        ptx_rows = mix.rows
+        run.record_data(mix.left_out, ptx=len(ptx_rows))
     batch = _trial_batch(prompts)
     choose_backend(run, policy, lambda: policy.token_logps(batch), config.hardware, what="policy")
     choose_backend(run, critic, lambda: critic.state_values(batch), config.hardware, what="critic")

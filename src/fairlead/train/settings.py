@@ -219,6 +219,8 @@ class Ptx:
     data: DatasetRef = ""  # demonstrations or text; empty leaves the term out
     coef: float = 0.1  # weight of the term, per token, beside the policy loss, per token
     batch: int = 32  # rows of it in each optimiser step
+    # what to do with rows that exceed the model's context: as data.too_long
+    too_long: Advanced[LongRows] = "error"
 
     def __post_init__(self) -> None:
         require(self.coef > 0, "coef", self.coef, "must be positive; leave ptx.data empty to go without")
