@@ -76,9 +76,39 @@ def test_a_refused_reward_model_leads_to_why_and_an_admitted_one_to_training() -
 
 @pytest.mark.parametrize("recipe", ["dpo", "kto", "uft", "alternate", "ppo", "grpo"])
 def test_a_policy_leads_to_a_judge_that_did_not_pay_it(recipe: str) -> None:
-    config = {"model": "sft", "reward": "judge"}
-    (command,) = next_commands.after_training(recipe, make(recipe), config)
+    (command,) = next_commands.after_training(recipe, make(recipe), {"model": "sft"})
     assert command == "fairlead compare made sft --prompts HELD_OUT --judge JUDGE"
+    if recipe in ("ppo", "grpo"):
+        config = {"model": "sft", "reward": "rule:maths", "too_long": "drop"}
+        (paid,) = next_commands.after_training(recipe, make(recipe), config)
+        remark = "  # a JUDGE other than rule:maths, which paid made"
+        assert paid == f"{command} --too-long drop{remark}"
+
+
+@pytest.mark.parametrize(
+    ("references", "reward"),
+    [
+        (["72", "\\frac{1}{2}", "x"], "rule:maths"),
+        (["Paris", "the Nile", "1492"], "rule:exact"),
+        (["72", None], "REWARD"),
+        ([None, None], "REWARD"),
+    ],
+)
+def test_prompts_with_references_lead_to_the_rule_that_checks_answers(
+    cli: Cli, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, references: list[str | None], reward: str
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    rows: list[dict[str, Any]] = [
+        {"prompt": f"question {i}"} | ({} if reference is None else {"reference": reference})
+        for i, reference in enumerate(references * 10)
+    ]
+    Path("source.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    imported = cli("data", "import", "source.jsonl", "--out", "all.jsonl")
+    training = f"fairlead train ppo name=aligned model=MODEL reward={reward} prompts"
+    assert f"or    {training}=all.jsonl" in imported.out, imported.err
+    assert f"or    {training}=all.jsonl" in cli("data", "check", "all.jsonl").out
+    split = cli("data", "split", "all.jsonl", "--out-train", "t.jsonl", "--out-held-out", "h.jsonl")
+    assert f"next  {training}=t.jsonl" in split.out
 
 
 @pytest.mark.parametrize("choice", ["drop", "truncate-prompt"])

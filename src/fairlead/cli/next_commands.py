@@ -5,14 +5,17 @@ a reward model or rule that did not pay the model: the reward of its training is
 """
 
 from collections.abc import Mapping
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
 from fairlead.cli.output import relative_path
+from fairlead.data.file_source import SourceRow, read_file_rows
 from fairlead.data.records import RecordKind
 from fairlead.store.artifact import Artifact
 
 REFUSED = "  # why it was refused, and what to do"
+NUM_SAMPLE = 100  # rows in which a reference is looked for
 
 # Kind of rows -> the training that reads them.
 TRAINING: Mapping[RecordKind, str] = {
@@ -28,7 +31,21 @@ TRAINING: Mapping[RecordKind, str] = {
 
 def train_on(kind: RecordKind, file: Path) -> str:
     """The training that reads a file of rows of this kind."""
-    return f"fairlead train {TRAINING[kind]}={relative_path(file)}"
+    training = TRAINING[kind]
+    if kind == "prompt":
+        training = training.replace("REWARD", reward_for(file))
+    return f"fairlead train {training}={relative_path(file)}"
+
+
+def reward_for(prompts: Path) -> str:
+    """The rule that checks the answers, where the first prompts have references; else REWARD."""
+    rows = [row.value for row in islice(read_file_rows(prompts), NUM_SAMPLE) if isinstance(row, SourceRow)]
+    references = [row.get("reference") for row in rows]
+    texts = [reference for reference in references if isinstance(reference, str)]
+    if not texts or len(texts) < len(references):  # these rules need a reference in every row
+        return "REWARD"
+    num_with_digits = sum(any(char.isdecimal() for char in text) for text in texts)
+    return "rule:maths" if 2 * num_with_digits >= len(texts) else "rule:exact"
 
 
 def after_import(kind: RecordKind, out: Path) -> list[str]:
@@ -101,8 +118,10 @@ def _with_too_long(command: str, config: Mapping[str, Any]) -> str:
         return command
     if command.startswith("fairlead train "):
         return f"{command} too_long={too_long}"
-    takes_option = command.startswith(("fairlead sample ", "fairlead compare "))
-    return f"{command} --too-long {too_long}" if takes_option else command
+    if not command.startswith(("fairlead sample ", "fairlead compare ")):
+        return command
+    words, gap, remark = command.partition("  #")
+    return f"{words} --too-long {too_long}{gap}{remark}"
 
 
 def _after_training(recipe: str, artifact: Artifact, config: Mapping[str, Any]) -> list[str]:
@@ -111,7 +130,7 @@ def _after_training(recipe: str, artifact: Artifact, config: Mapping[str, Any]) 
         return [f"fairlead train sft name=NAME model={config['model']} demonstrations=dataset/{name}"]
     if recipe == "rounds":
         newest = artifact.manifest.metrics["newest"]
-        return [compare_with(newest, config["model"])]
+        return [compare_with(newest, config["model"], paid_by=config["reward"])]
     if recipe == "pretrain":
         return [f"fairlead train sft name=sft model={name} demonstrations=FILE"]
     if recipe == "sft":
@@ -125,8 +144,10 @@ def _after_training(recipe: str, artifact: Artifact, config: Mapping[str, Any]) 
         if artifact.manifest.metrics["verdict"] == "refuse":
             return [f"fairlead report reward-model/{name}{REFUSED}"]
         return [f"fairlead train ppo name=aligned model={config['model']} reward={name} prompts=FILE"]
-    return [compare_with(name, config["model"])]
+    return [compare_with(name, config["model"], paid_by=config.get("reward", ""))]
 
 
-def compare_with(model: str, start: str) -> str:
-    return f"fairlead compare {model} {start} --prompts HELD_OUT --judge JUDGE"
+def compare_with(model: str, start: str, *, paid_by: str = "") -> str:
+    """`paid_by` is the reward of the training."""
+    remark = f"  # a JUDGE other than {paid_by}, which paid {model}" if paid_by else ""
+    return f"fairlead compare {model} {start} --prompts HELD_OUT --judge JUDGE{remark}"
