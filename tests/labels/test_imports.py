@@ -147,6 +147,29 @@ def test_rows_that_cannot_be_stored_are_set_aside(database: Database, project: P
     assert large.result == {"rows": 1, "added": 0, "duplicates": 0, "set_aside": 1}
 
 
+def test_texts_that_nobody_can_read_are_set_aside(
+    database: Database, project: Project, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert items.MAX_TEXT == 400_000  # as in the API
+    monkeypatch.setattr(items, "MAX_TEXT", 4_000)
+    monkeypatch.setattr(items, "MAX_ITEM_TEXT", 10_000)
+    long = "x" * (items.MAX_TEXT + 1)
+    rows = [
+        {**pair(1), "chosen": assistant(long)},
+        {**pair(2), "prompt": user(long)},
+        {**pair(3), "metadata": {"note": long}},
+        {"prompt": "4?", "completions": [f"{n}" * 3_000 for n in range(4)]},
+        {**pair(5), "chosen": assistant(long[1:])},
+    ]
+    origin = ImportSource(upload(database, project, json_lines(pair(0), *rows)).id)
+    campaign = create_campaign(database, "ranking")
+    job = run_import(database, project, campaign, origin)
+    assert job.result == {"rows": 6, "added": 2, "duplicates": 0, "set_aside": 4}
+    with database.read() as connection:
+        said = [(row.line, row.why) for row in imports.list_set_aside(connection, job.id)]
+    assert [line for line, _ in said] == [2, 3, 4, 5] and "the limit is 4,000" in said[0][1]
+
+
 def test_a_preview_shows_five_items_and_reads_the_first_rows_only(
     database: Database, project: Project, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -1,7 +1,11 @@
 """Uploaded files: where they are stored, decompression, and files without usable rows."""
 
 import gzip
+import io
 import json
+import re
+from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -68,6 +72,68 @@ def test_an_upload_without_usable_rows_is_rejected_and_deleted(database: Databas
     with pytest.raises(Invalid, match="is empty"):
         store_upload(project, b"")
     assert list((project.data / "uploads").iterdir()) == []
+
+
+def test_a_file_of_many_compressed_parts_is_refused_at_once(project: Project, monkeypatch: Any) -> None:
+    content = json_lines(pair(1))
+    assert store_upload(project, gzip.compress(content) * 50).read_bytes() == content * 50
+    monkeypatch.setattr(uploads, "MAX_MEMBERS", 100)
+    read = []
+    stream = io.BytesIO(gzip.compress(b"") * 200_000)
+    monkeypatch.setattr(
+        stream, "read", lambda size=-1: read.append(size) or io.BytesIO.read(stream, size), False
+    )
+    with pytest.raises(Invalid, match="compressed parts"):
+        uploads.store(project, stream, filename="rows.jsonl.gz", max_bytes=2**20)
+    assert sum(read) < 2**21  # of 4 MB
+
+
+@pytest.mark.parametrize(
+    ("content", "filename", "format"),
+    [
+        (b"PK\x03\x04" + b"\x80" * 60, "rows.xlsx", "XLSX"),
+        (b"PK\x03\x04" + b"\x80" * 60, "rows.docx", "DOCX"),
+        (b"PK\x03\x04" + b"\x80" * 60, "rows.jsonl", "ZIP"),
+        (b"\xd0\xcf\x11\xe0" + b"\0" * 60, "rows.xls", "XLS"),
+        (b"%PDF-1.7", "rows.pdf", "PDF"),
+        (b"\x89PNG\r\n", "rows.csv", "PNG"),
+        (b"SQLite format 3\0", "rows.db", "SQLITE"),
+        (b"\x80\x04\x95", "rows.pkl", "PKL"),
+        (b"<!DOCTYPE html>", "rows.json", "HTML"),
+        (b"PAR1" + b"\x80" * 60 + b"PAR1", "rows", "Parquet"),
+        (b"abc\0\x01\x02", "rows.bin", "Upload JSONL"),
+        ("prompt,chosen,rejected\nwie schön,a,b\n".encode("latin-1"), "rows.csv", "UTF-8"),
+        (b'{"a": "\xff"}\n', "rows.jsonl", "UTF-8"),
+        (b'{"colour": "red"}\n', "rows.jsonl", "Rename or remove columns"),
+        (b"hello there\n", "rows.txt", "not valid JSON"),
+    ],
+)
+def test_a_refusal_names_the_format_and_no_command(
+    database: Database, project: Project, content: bytes, filename: str, format: str
+) -> None:
+    if "Parquet" in format:
+        pytest.importorskip("pyarrow", reason="the extra `hub` is not installed")
+    with pytest.raises(Invalid) as refused:
+        upload(database, project, content, filename)
+    said = str(refused.value)
+    assert format in said.replace(filename, "")
+    assert not re.search(r"--[a-z]|`|iconv|fairlead |pip install|docs/", said)
+    assert list(project.data.glob("uploads/*")) == []
+
+
+def test_a_parquet_file_that_unpacks_to_too_much_is_refused(
+    database: Database, project: Project, tmp_path: Path, monkeypatch: Any
+) -> None:
+    pyarrow = pytest.importorskip("pyarrow", reason="the extra `hub` is not installed")
+    parquet = pytest.importorskip("pyarrow.parquet")
+    table = pyarrow.table({"prompt": ["q" * 1000] * 3000, "chosen": ["a"] * 3000, "rejected": ["b"] * 3000})
+    parquet.write_table(table, tmp_path / "rows.parquet", use_dictionary=False, compression="zstd")
+    content = (tmp_path / "rows.parquet").read_bytes()
+    assert len(content) < 50_000
+    assert upload(database, project, content, "rows").row_kind == "comparison"  # found by its first bytes
+    monkeypatch.setattr(uploads, "MAX_UNPACKED", 2**20)
+    with pytest.raises(Invalid, match=r"3,000 rows and 2 MiB; a Parquet file may .* Split it"):
+        upload(database, project, content, "rows.parquet")
 
 
 @pytest.mark.parametrize("filename", ["pairs.csv", "C:\\data\\pairs.CSV.gz", "pairs.json", "pairs.jsonl.zst"])

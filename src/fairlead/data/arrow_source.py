@@ -28,6 +28,17 @@ def read_parquet(path: Path) -> Iterator[tuple[int, dict[str, Any]]]:
         raise _unreadable(path, "Parquet", error) from error
 
 
+def parquet_size(path: Path) -> tuple[int, int]:
+    """The number of rows, and the bytes of all columns without compression, as the file states them."""
+    try:
+        with parquet.ParquetFile(path) as file:
+            groups = range(file.metadata.num_row_groups)
+            num_bytes = sum(file.metadata.row_group(group).total_byte_size for group in groups)
+            return file.metadata.num_rows, num_bytes
+    except (arrow.ArrowException, ValueError) as error:
+        raise _unreadable(path, "Parquet", error) from error
+
+
 def read_arrow(path: Path) -> Iterator[tuple[int, dict[str, Any]]]:
     """Yield (row number, row) of an Arrow file, in the format of streams or of files."""
     try:

@@ -5,6 +5,7 @@ where it stopped and adds no row twice.  The campaign may be in any state.  Rows
 aside with the reason.
 """
 
+import json
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass, replace
 from itertools import islice
@@ -30,7 +31,7 @@ from fairlead.data import file_source
 from fairlead.data.records import Messages, prompt_text
 from fairlead.data.records import Prompt as PromptRecord
 from fairlead.data.row_problem import RowProblem, shorten
-from fairlead.labels import campaigns, items, jobs, row_to_items, uploads
+from fairlead.labels import campaigns, items, jobs, page_messages, row_to_items, uploads
 from fairlead.labels.campaigns import Campaign
 from fairlead.labels.database import metadata
 from fairlead.labels.errors import Invalid
@@ -60,6 +61,7 @@ ROWS_PER_TRANSACTION = 200
 NUM_PREVIEW_ITEMS = 5  # items in a preview
 MAX_PREVIEW_ROWS = 1000  # rows that a preview converts
 MAX_ROLLOUTS = 8
+MAX_SET_ASIDE = 1_000_000  # characters of a row that is kept among those set aside
 
 
 @dataclass(frozen=True)
@@ -348,10 +350,15 @@ def _read_rollouts(artifact: Artifact) -> Iterator[ParsedRow | RowProblem]:
 
 def _to_set_aside(problem: RowProblem) -> SetAsideRow:
     value = "" if problem.value is None else shorten(problem.value)
-    field, why, remedy = (
-        text.replace("\0", "\ufffd") for text in (problem.field[:200], problem.why, problem.remedy)
-    )
-    return SetAsideRow(problem.line, field, value, why, remedy, problem.row)
+    remedy = page_messages.for_page(problem.remedy)
+    field, why, remedy = (text.replace("\0", "\ufffd") for text in (problem.field[:200], problem.why, remedy))
+    return SetAsideRow(problem.line, field, value, why, remedy, _bounded(problem.row))
+
+
+def _bounded(row: object) -> object:
+    """The row as it is stored among those set aside: a row that is far too long is stored in part."""
+    text = row if isinstance(row, str) else json.dumps(row, ensure_ascii=False, default=str)
+    return row if len(text) <= MAX_SET_ASIDE else text[:MAX_SET_ASIDE] + "…"
 
 
 def _stored(job_id: int, row: SetAsideRow) -> dict[str, Any]:

@@ -6,6 +6,7 @@ in order of priority, then in a random order derived from the campaign's seed.  
 order, so a rater who judged half of the first round soon finds an unjudged item in the second.
 """
 
+import json
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -73,6 +74,8 @@ slot_table = Table(
 )
 
 MAX_PRIORITY = 100
+MAX_TEXT = 400_000  # characters of one text
+MAX_ITEM_TEXT = 1_000_000  # characters of all texts of an item, which a page shows at once
 _ROWS_PER_STATEMENT = 500
 
 
@@ -204,6 +207,21 @@ def why_unjudgeable(answers: Sequence[CandidateAnswer]) -> str | None:
         for answer in answers
     }
     return "two answers are the same" if len(texts) < len(answers) else None
+
+
+def why_too_long(row: NewItem) -> str | None:
+    """The reason why nobody can read an item on a page, or None."""
+    texts = [
+        message.content for turns in (row.prompt, *(a.messages for a in row.answers)) for message in turns
+    ]
+    carried = json.dumps([row.carried, row.reference, [answer.params for answer in row.answers]], default=str)
+    longest = max(map(len, [*texts, carried]))
+    if longest > MAX_TEXT:
+        return f"a text has {longest:,} characters; the limit is {MAX_TEXT:,}"
+    total = sum(map(len, texts))
+    if total > MAX_ITEM_TEXT:
+        return f"prompt and answers have {total:,} characters together; the limit is {MAX_ITEM_TEXT:,}"
+    return None
 
 
 def set_overlap(connection: Connection, campaign: Campaign, overlap: int, *, by: str) -> None:
@@ -368,7 +386,7 @@ def _check(campaign: Campaign, row: NewItem, number: int) -> None:
         ]
     ):
         raise Invalid({"prompt": f"row {number} {problem}"})
-    if problem := why_unjudgeable(row.answers):
+    if problem := why_unjudgeable(row.answers) or why_too_long(row):
         raise Invalid({"answers": f"row {number}: {problem}"})
     if not 0 <= row.priority <= MAX_PRIORITY:
         raise Invalid({"priority": f"row {number}: must be 0 to {MAX_PRIORITY}"})

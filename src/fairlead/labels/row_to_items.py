@@ -31,7 +31,7 @@ from fairlead.data.records import (
 )
 from fairlead.data.row_problem import BadRow, RowLocation, RowProblem, reject_row
 from fairlead.labels import storable_text, task_kinds
-from fairlead.labels.items import CandidateAnswer, NewItem, why_unjudgeable
+from fairlead.labels.items import CandidateAnswer, NewItem, why_too_long, why_unjudgeable
 from fairlead.labels.task_kinds import TaskKind
 
 RowItems: TypeAlias = tuple[list[NewItem], list[RowProblem]]  # the items of a row, and its problems
@@ -409,6 +409,8 @@ def _require_user_turn(row: ParsedRow) -> None:
 def _why_unusable(item: NewItem) -> str | None:
     """The reason why an item can be neither judged nor stored, or None."""
     if reason := why_unjudgeable(item.answers):
+        return reason
+    if reason := why_too_long(item):
         return reason
     texts = [
         message.content

@@ -5,7 +5,7 @@ import zlib
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
-from itertools import islice
+from itertools import chain, islice
 from pathlib import Path
 from typing import IO
 
@@ -15,7 +15,7 @@ from fairlead.core import digest, files
 from fairlead.core.errors import DataError
 from fairlead.data import file_source, text_source
 from fairlead.data.row_problem import RowProblem
-from fairlead.labels import events, row_to_items
+from fairlead.labels import events, page_messages, row_to_items
 from fairlead.labels.database import metadata, now
 from fairlead.labels.errors import Invalid, NotFound
 from fairlead.store.project import Project
@@ -34,6 +34,46 @@ upload_table = Table(
     Column("uploaded_at", String(27), nullable=False),
 )
 _BLOCK_BYTES = 1 << 20
+_MEMBER_BYTES = 1 << 16  # what a gzip member does not use is copied, so it is read in smaller parts
+MAX_UNPACKED = 2 << 30  # bytes of the columns of a Parquet file
+MAX_ROWS = 5_000_000  # of a Parquet file
+MAX_MEMBERS = (
+    20_000  # of a gzip or zstd file: each costs time, and holds at least a few kilobytes in practice
+)
+# First bytes of a file that has no rows -> its format, and what to do with it.
+_FOREIGN = (
+    (b"PK\x03\x04", "a ZIP archive", "Unpack it and upload the files inside"),
+    (
+        b"\xd0\xcf\x11\xe0",
+        "an old Excel or Word document (XLS or DOC)",
+        "Open it and save the sheet as CSV, then upload that",
+    ),
+    (b"%PDF", "a PDF document", "Copy its texts into a CSV or JSONL file"),
+    (b"\x89PNG", "a picture (PNG)", "Upload texts instead"),
+    (b"\xff\xd8\xff", "a picture (JPG)", "Upload texts instead"),
+    (b"BZh", "compressed with bzip2 (BZ2)", "Unpack it, or compress it as gzip"),
+    (b"\xfd7zXZ", "compressed with XZ", "Unpack it, or compress it as gzip"),
+    (b"7z\xbc\xaf", "a 7Z archive", "Unpack it and upload the files inside"),
+    (b"Rar!", "a RAR archive", "Unpack it and upload the files inside"),
+    (b"SQLite format 3", "an SQLITE database (DB)", "Export the table as CSV"),
+    (b"\x80\x04", "a Python pickle (PKL)", "Save the rows as JSONL or Parquet"),
+    (b"\x80\x05", "a Python pickle (PKL)", "Save the rows as JSONL or Parquet"),
+    (b"\x93NUMPY", "a NumPy array (NPY)", "Save the rows as JSONL or Parquet"),
+)
+_OFFICE = {
+    ".xlsx": ("an Excel workbook (XLSX)", "Open it and save the sheet as CSV, then upload that"),
+    ".xlsm": ("an Excel workbook (XLSM)", "Open it and save the sheet as CSV, then upload that"),
+    ".ods": ("a spreadsheet (ODS)", "Open it and save the sheet as CSV, then upload that"),
+    ".docx": ("a Word document (DOCX)", "Copy its texts into a CSV or JSONL file"),
+    ".npz": ("NumPy arrays (NPZ)", "Save the rows as JSONL or Parquet"),
+}
+# First bytes of a file of rows, whatever its name says.
+_MARKS = ((b"PAR1", ".parquet"), (b"ARROW1", ".arrow"))
+TOO_MANY_MEMBERS = (
+    f"consists of more than {MAX_MEMBERS:,} compressed parts (gzip members). "
+    "Unpack it, and compress it as one"
+)
+FORMATS = "JSONL, JSON, CSV, TSV, Parquet or Arrow"
 
 
 @dataclass(frozen=True)
@@ -54,11 +94,13 @@ def store(project: Project, stream: IO[bytes], *, filename: str = "", max_bytes:
 
     Raises Invalid for a file that is empty, too large or damaged.
     """
-    suffix = file_source.row_suffix(Path(_shown_name(filename))) or ".json"
+    blocks = _unpack(stream)
+    first = next((block for block in blocks if block), b"")
+    suffix = _suffix(first, _shown_name(filename))
     path = project.data / "uploads" / f"upload-{secrets.token_hex(8)}{suffix}"
     size = 0
     with files.atomic_file(path) as file:
-        for block in _unpack(stream):
+        for block in chain([first], blocks):
             size += len(block)
             if size > max_bytes:
                 raise Invalid(
@@ -80,10 +122,12 @@ def inspect(path: Path, *, filename: str, by: str) -> Upload:
     without any usable row is deleted and raises Invalid.
     """
     try:
+        _check_unpacked_size(path)
         format, row_kind = _detect_format(path)
     except DataError as error:
         path.unlink()
-        raise Invalid({"file": str(error).replace(str(path), _shown_name(filename))}) from error
+        shown = page_messages.for_page(str(error)).replace(str(path), _shown_name(filename))
+        raise Invalid({"file": shown}) from error
     return Upload(
         path=path.name,
         filename=_shown_name(filename),
@@ -125,8 +169,9 @@ def _unpack(stream: IO[bytes]) -> Iterator[bytes]:
             yield first
             first = stream.read(_BLOCK_BYTES)
         return
-    packed, unpacker = first, zlib.decompressobj(wbits=31)
-    in_member = True
+    stream.seek(0)
+    packed, unpacker = stream.read(_MEMBER_BYTES), zlib.decompressobj(wbits=31)
+    in_member, num_members = True, 1
     try:
         while packed:
             yield unpacker.decompress(packed, _BLOCK_BYTES)
@@ -134,14 +179,40 @@ def _unpack(stream: IO[bytes]) -> Iterator[bytes]:
             if unpacker.eof:  # a gzip file may consist of several members
                 packed = unpacker.unused_data.lstrip(b"\0")
                 unpacker, in_member = zlib.decompressobj(wbits=31), False
-            packed = packed or stream.read(_BLOCK_BYTES)
-            in_member = in_member or bool(packed)
+            packed = packed or stream.read(_MEMBER_BYTES)
+            if packed and not in_member:
+                in_member, num_members = True, num_members + 1
+                if num_members > MAX_MEMBERS:
+                    raise Invalid({"file": TOO_MANY_MEMBERS})
         if in_member:
             yield unpacker.flush()
         if in_member and not unpacker.eof:
             raise Invalid({"file": "is an incomplete gzip file that was cut off; upload it again"})
     except zlib.error as error:
         raise Invalid({"file": f"is a damaged gzip file ({error}); compress and upload it again"}) from error
+
+
+def _suffix(first: bytes, filename: str) -> str:
+    """The suffix under which a file is stored.  Raises Invalid for a file that cannot hold rows."""
+    begin = first.removeprefix(b"\xef\xbb\xbf").lstrip()[:4096]
+    for mark, suffix in _MARKS:
+        if begin.startswith(mark):
+            return suffix
+    for mark, what, remedy in _FOREIGN:
+        if begin.startswith(mark):
+            what, remedy = _OFFICE.get(Path(filename.lower()).suffix, (what, remedy))
+            raise Invalid({"file": f"is {what}, which cannot be read here. {remedy}"})
+    if begin[:1] == b"<" and begin[:15].lower().startswith((b"<!doctype", b"<html", b"<?xml")):
+        raise Invalid(
+            {"file": "is a web page (HTML or XML), which cannot be read here. Download the data itself"}
+        )
+    suffix = file_source.row_suffix(Path(filename)) or ".json"
+    if suffix in (".parquet", ".arrow"):
+        return suffix
+    has_mark = first.startswith(tuple(text_source.ENCODINGS))
+    if b"\0" in begin and not has_mark:
+        raise Invalid({"file": f"is not text and of no known format. Upload {FORMATS}"})
+    return suffix
 
 
 def _unpack_zstd(stream: IO[bytes]) -> Iterator[bytes]:
@@ -151,6 +222,18 @@ def _unpack_zstd(stream: IO[bytes]) -> Iterator[bytes]:
                 yield block
     except (DataError, OSError) as error:
         raise Invalid({"file": f"cannot be unpacked with zstd ({error}); upload it without"}) from error
+
+
+def _check_unpacked_size(path: Path) -> None:
+    """A small Parquet file may unpack to any size."""
+    if path.suffix != ".parquet":
+        return
+    num_rows, num_bytes = text_source.load_arrow_source(path).parquet_size(path)
+    if num_bytes > MAX_UNPACKED or num_rows > MAX_ROWS:
+        raise DataError(
+            f"{path}: unpacks to {num_rows:,} rows and {num_bytes // 2**20:,} MiB; a Parquet file may have "
+            f"{MAX_ROWS:,} rows and {MAX_UNPACKED // 2**20:,} MiB. Split it and upload the parts."
+        )
 
 
 def _detect_format(path: Path) -> tuple[str, str]:

@@ -22,7 +22,7 @@ from fairlead.studio.state import Database
 
 class MessageIn(BaseModel):
     role: Annotated[str, Field(max_length=20)]
-    content: Annotated[str, Field(max_length=400_000)]
+    content: Annotated[str, Field(max_length=items.MAX_TEXT)]
 
 
 class AnswerIn(BaseModel):
