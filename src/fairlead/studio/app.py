@@ -44,6 +44,7 @@ from fairlead.studio.pages import people as people_pages
 from fairlead.studio.pages import runs as runs_pages
 from fairlead.studio.pages import snapshots as snapshots_pages
 from fairlead.studio.pages import wizard as wizard_pages
+from fairlead.studio.previews import Previews
 from fairlead.studio.services.dashboard_cache import DashboardCache
 from fairlead.studio.settings import Settings
 from fairlead.studio.state import Clock
@@ -132,6 +133,7 @@ def create_app(
     app.state.live = live
     app.state.chat_streams = ChatStreams(opened, ChatBackends(settings.project))
     app.state.templates = page_templates.environment()
+    app.state.previews = Previews()
     app.state.dashboard = DashboardCache(opened, clock)
     # By e-mail address and network address, and by person for people who are signed in.  Several people may
     # share a network address.

@@ -1,14 +1,16 @@
 """Renders untrusted Markdown, code and mathematics as safe HTML.  The last stage is an allow-list.
 
     render(text) -> Safe        rendered text, as labellers see it
+    cached(text)                the same, if it has been rendered already
     plain(text) -> Safe         the raw text, escaped
     direction(text)             "rtl" or "ltr", by the first letter that has a direction
 
 Whatever the earlier stages do, the allow-list passes only text structure.  Scripts, styles, images, forms,
 ids and event handlers are dropped, and links may lead only to http, https and mailto.
 
-Texts over `LONGEST` characters and texts with extreme nesting are shown as plain text.  Rendering time is
-therefore bounded by the length of the text, and no timeout is needed.
+Texts over `LONGEST` characters and texts with extreme nesting are shown as plain text.  Rendering time grows
+with the length of the text: 3 s for the slowest text of the largest size.  Texts over `LONGEST_HERE`
+characters are therefore rendered in worker processes, see `render_pool`.
 """
 
 import re
@@ -22,9 +24,11 @@ import nh3
 from pygments.token import STANDARD_TYPES
 
 from fairlead.core import digest
-from fairlead.studio import markdown, maths
+from fairlead.studio import markdown, maths, render_pool
 
 LONGEST = 100_000  # characters of Markdown that are rendered
+LONGEST_HERE = 4_000  # characters rendered in this process; longer texts would delay other requests
+WAIT_S = 30.0  # for a worker; then the text is shown unformatted
 LONGEST_HTML = 2_000_000  # characters of the HTML
 CACHE_CHARACTERS = 32_000_000  # characters of HTML in the cache
 
@@ -94,12 +98,28 @@ class Safe(str):
 
 def render(text: str) -> Safe:
     """Render Markdown as safe HTML.  Results are cached."""
-    key = digest.of_bytes(text.encode("utf-8", "surrogatepass"))
-    html = _cache.get(key)
-    if html is None:
-        html = _render(text)
-        _cache.put(key, html)
-    return html
+    html = cached(text)
+    if html is not None:
+        return html
+    if len(text) <= LONGEST_HERE or len(text) > LONGEST:
+        return keep(text, render_here(text))
+    job = render_pool.shared().submit(text)
+    try:
+        return keep(text, job.result.result(WAIT_S))
+    except TimeoutError:
+        job.cancel()
+        return plain(text)
+
+
+def cached(text: str) -> Safe | None:
+    return _cache.get(_key(text))
+
+
+def keep(text: str, html: str | None) -> Safe:
+    """Cache what a worker rendered.  None, after it took too long, is the unformatted text."""
+    safe = plain(text) if html is None else Safe(html)
+    _cache.put(_key(text), safe)
+    return safe
 
 
 def plain(text: str) -> Safe:
@@ -143,7 +163,12 @@ def _allowed(tag: str, attribute: str, value: str) -> str | None:
     return value if pattern is not None and pattern.fullmatch(value) else None
 
 
-def _render(text: str) -> Safe:
+def _key(text: str) -> str:
+    return digest.of_bytes(text.encode("utf-8", "surrogatepass"))
+
+
+def render_here(text: str) -> Safe:
+    """Render in this process, without the cache."""
     if len(text) > LONGEST:
         return plain(text)
     try:

@@ -2,7 +2,7 @@
 
 from typing import Annotated
 
-from fastapi import APIRouter, Path, Query
+from fastapi import APIRouter, Path, Query, Request
 from pydantic import BaseModel, Field
 
 from fairlead.studio.access_control import Lead, Member, Watcher
@@ -95,6 +95,10 @@ def diff(
 
 
 @router.post("/markdown")
-def markdown(body: MarkdownBody, viewer: Lead) -> MarkdownPreview:
-    """Render Markdown as the studio will show it."""
-    return rendering.preview_markdown(body.text)
+async def markdown(request: Request, body: MarkdownBody, viewer: Lead) -> MarkdownPreview:
+    """Render Markdown as the studio will show it.
+
+    One text is rendered at a time for each person; 429 when a newer one came meanwhile.
+    """
+    html = await request.app.state.previews.render(request, viewer.person, body.text)
+    return rendering.markdown_preview(body.text, html)

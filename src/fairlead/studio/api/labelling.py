@@ -2,10 +2,10 @@
 
 from typing import Annotated
 
-from fastapi import APIRouter, Header, Path, Query
+from fastapi import APIRouter, Header, Path, Query, Request
 
 from fairlead.studio.access_control import Labeller
-from fairlead.studio.services import labelling, rendering
+from fairlead.studio.services import labelling
 from fairlead.studio.services import work as work_service
 from fairlead.studio.services.labelling import (
     AssignmentOut,
@@ -136,6 +136,9 @@ def work(
 
 
 @router.post(CAMPAIGN + "/preview")
-def preview(slug: str, body: PreviewBody, viewer: Labeller) -> HtmlPreview:
-    """Render a text as the studio will show it."""
-    return rendering.preview_html(body.text)
+async def preview(request: Request, slug: str, body: PreviewBody, viewer: Labeller) -> HtmlPreview:
+    """Render a text as the studio will show it.
+
+    One text is rendered at a time for each person; 429 when a newer one came meanwhile.
+    """
+    return HtmlPreview(html=await request.app.state.previews.render(request, viewer.person, body.text))

@@ -171,9 +171,10 @@ def guidelines_page(
 
 
 @router.post("/markdown")
-def markdown_part(request: Request, viewer: Lead, text: Text = "", guidelines: Text = "") -> Response:
+async def markdown_part(request: Request, viewer: Lead, text: Text = "", guidelines: Text = "") -> Response:
     """The rendered preview of the text being written.  The field's name depends on the form."""
-    return page_templates.page(request, "_rendered.html", viewer, text=safe_html.render(text or guidelines))
+    html = await request.app.state.previews.render(request, viewer.person, text or guidelines)
+    return page_templates.page(request, "_rendered.html", viewer, text=html)
 
 
 @router.get("/c/{slug}/settings")

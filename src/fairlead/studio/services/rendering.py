@@ -41,9 +41,5 @@ def render_prompt(messages: Messages) -> list[PromptMessage]:
     ]
 
 
-def preview_html(text: str) -> HtmlPreview:
-    return HtmlPreview(html=str(safe_html.render(text)))
-
-
-def preview_markdown(text: str) -> MarkdownPreview:
-    return MarkdownPreview(html=safe_html.render(text), dir=safe_html.direction(text))
+def markdown_preview(text: str, html: safe_html.Safe) -> MarkdownPreview:
+    return MarkdownPreview(html=html, dir=safe_html.direction(text))
