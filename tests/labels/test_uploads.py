@@ -78,14 +78,17 @@ def test_a_file_of_many_compressed_parts_is_refused_at_once(project: Project, mo
     content = json_lines(pair(1))
     assert store_upload(project, gzip.compress(content) * 50).read_bytes() == content * 50
     monkeypatch.setattr(uploads, "MAX_MEMBERS", 100)
-    read = []
-    stream = io.BytesIO(gzip.compress(b"") * 200_000)
-    monkeypatch.setattr(
-        stream, "read", lambda size=-1: read.append(size) or io.BytesIO.read(stream, size), False
-    )
+    sizes: list[int] = []
+
+    class Counted(io.BytesIO):
+        def read(self, size: int | None = -1, /) -> bytes:
+            sizes.append(size or -1)
+            return super().read(size)
+
+    stream = Counted(gzip.compress(b"") * 200_000)
     with pytest.raises(Invalid, match="compressed parts"):
         uploads.store(project, stream, filename="rows.jsonl.gz", max_bytes=2**20)
-    assert sum(read) < 2**21  # of 4 MB
+    assert sum(sizes) < 2**21  # of 4 MB
 
 
 @pytest.mark.parametrize(

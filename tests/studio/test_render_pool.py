@@ -44,9 +44,12 @@ def test_a_cancelled_text_is_not_rendered(pool: RenderPool) -> None:
 def test_long_texts_leave_this_process(monkeypatch: pytest.MonkeyPatch, pool: RenderPool) -> None:
     monkeypatch.setattr(render_pool, "_shared", pool)
     here: list[int] = []
-    monkeypatch.setattr(
-        safe_html, "render_here", lambda text: here.append(len(text)) or safe_html.plain(text)
-    )
+
+    def render_here(text: str) -> safe_html.Safe:
+        here.append(len(text))
+        return safe_html.plain(text)
+
+    monkeypatch.setattr(safe_html, "render_here", render_here)
     long, short = "*a* " * 3_000, "*a* " * 300
     assert safe_html.render(long).startswith('<p dir="auto"><em>a</em>') and here == []
     safe_html.render(short)

@@ -7,15 +7,33 @@ when they are needed, and end with the server.
 import atexit
 import contextlib
 import os
+import struct
 import subprocess
 import sys
 import threading
 from concurrent.futures import Future, ThreadPoolExecutor
+from typing import IO
 
-from fairlead.studio import render_worker
-
+WORKER = "fairlead.studio.render_worker"  # the program of a worker process
 NUM_WORKERS = 2
+LENGTH = struct.Struct(">I")  # of a message between the processes: so many bytes of UTF-8 follow
 LIMIT_S = 10.0  # for one text; the slowest text of the largest size takes 3 s of an idle processor
+
+
+def read(stream: IO[bytes]) -> str | None:
+    """The next text; None at the end."""
+    head = stream.read(LENGTH.size)
+    if len(head) < LENGTH.size:
+        return None
+    (length,) = LENGTH.unpack(head)
+    body = stream.read(length)
+    return body.decode("utf-8", "surrogatepass") if len(body) == length else None
+
+
+def write(stream: IO[bytes], text: str) -> None:
+    body = text.encode("utf-8", "surrogatepass")
+    stream.write(LENGTH.pack(len(body)) + body)
+    stream.flush()
 
 
 class Job:
@@ -84,13 +102,16 @@ class RenderPool:
         timer.start()
         try:
             assert process.stdin is not None and process.stdout is not None, "opened with pipes"
-            render_worker.write(process.stdin, text)
-            return render_worker.read(process.stdout)
-        except OSError:  # the worker was killed
-            return None
+            write(process.stdin, text)
+            html = read(process.stdout)
+        except OSError:
+            html = None
         finally:
             timer.cancel()
             job.end()
+        if html is None:  # the worker was killed
+            self._end(process)
+        return html
 
     def _worker(self) -> "subprocess.Popen[bytes]":
         process: subprocess.Popen[bytes] | None = getattr(self._mine, "process", None)
@@ -98,7 +119,7 @@ class RenderPool:
             if process is not None:
                 self._end(process)
             process = subprocess.Popen(
-                [sys.executable, "-m", render_worker.__name__],
+                [sys.executable, "-m", WORKER],
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 env=os.environ | {"PYTHONPATH": os.pathsep.join(path for path in sys.path if path)},
