@@ -9,7 +9,7 @@ order, so a rater who judged half of the first round soon finds an unjudged item
 import json
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, NamedTuple
 
 from sqlalchemy import (
     JSON,
@@ -34,7 +34,7 @@ from sqlalchemy import (
 from fairlead.core import digest
 from fairlead.core.seed import derive_seed
 from fairlead.data.records import Messages, message_from_json, message_to_json
-from fairlead.labels import events, storable_text, task_kinds
+from fairlead.labels import campaigns, events, storable_text, task_kinds
 from fairlead.labels.campaigns import Campaign, campaign_table
 from fairlead.labels.database import metadata, now
 from fairlead.labels.errors import Invalid, NotFound
@@ -224,43 +224,23 @@ def why_too_long(row: NewItem) -> str | None:
     return None
 
 
-def set_overlap(connection: Connection, campaign: Campaign, overlap: int, *, by: str) -> None:
-    """Add slots to every item, or delete open ones.
+class FittedItems(NamedTuple):
+    last_id: int
+    num_items: int
 
-    Held and done slots stay.  A held slot is deleted when its lease ends without a judgement.
-    """
+
+def set_overlap(connection: Connection, campaign: Campaign, overlap: int, *, by: str) -> None:
+    """Add slots to every item, or delete open ones, in this transaction.  See `overlap_job` for many items."""
+    record_overlap(connection, campaign, overlap, by=by)
+    after = 0
+    while fitted := fit_slots(connection, campaign.id, after=after, limit=_ROWS_PER_STATEMENT):
+        after = fitted.last_id
+
+
+def record_overlap(connection: Connection, campaign: Campaign, overlap: int, *, by: str) -> None:
+    """Set the number of raters per item, for new items and for `fit_slots`."""
     if not isinstance(overlap, int) or not 1 <= overlap <= 20:
         raise Invalid({"overlap": "must be a number of raters per item from 1 to 20"})
-    states_of_item: dict[int, dict[int, str]] = {}
-    for row in connection.execute(
-        select(slot_table.c.item_id, slot_table.c.n, slot_table.c.state).where(
-            slot_table.c.campaign_id == campaign.id
-        )
-    ):
-        states_of_item.setdefault(row.item_id, {})[row.n] = row.state
-    more: list[dict[str, Any]] = []
-    fewer: dict[int, list[int]] = {}  # n -> items
-    for row in connection.execute(
-        select(item_table.c.id, item_table.c.digest, item_table.c.priority).where(
-            item_table.c.campaign_id == campaign.id
-        )
-    ):
-        states = states_of_item.get(row.id, {})
-        missing = [n for n in range(overlap) if n not in states][: max(0, overlap - len(states))]
-        more += [_slot_row(campaign, row.id, row.digest, row.priority, n) for n in missing]
-        free = sorted((n for n, state in states.items() if state == "open"), reverse=True)
-        for n in free[: max(0, len(states) - overlap)]:
-            fewer.setdefault(n, []).append(row.id)
-    if more:
-        connection.execute(insert(slot_table), more)
-    for n, item_ids in fewer.items():
-        for start in range(0, len(item_ids), _ROWS_PER_STATEMENT):
-            part = item_ids[start : start + _ROWS_PER_STATEMENT]
-            connection.execute(
-                delete(slot_table).where(
-                    slot_table.c.item_id.in_(part), slot_table.c.n == n, slot_table.c.state == "open"
-                )
-            )
     connection.execute(
         update(campaign_table).where(campaign_table.c.id == campaign.id).values(overlap=overlap)
     )
@@ -272,6 +252,49 @@ def set_overlap(connection: Connection, campaign: Campaign, overlap: int, *, by:
         subject=campaign.slug,
         body={"from": campaign.overlap, "to": overlap},
     )
+
+
+def fit_slots(connection: Connection, campaign_id: int, *, after: int = 0, limit: int) -> FittedItems | None:
+    """Add slots to the next items, or delete open ones, so that they fit the campaign's overlap.
+
+    Held and done slots stay.  A held slot is deleted when its lease ends without a judgement.  Returns None
+    when there are no items after the id `after`.
+    """
+    campaign = campaigns.get_by_id(connection, campaign_id)
+    overlap = campaign.overlap
+    rows = connection.execute(
+        select(item_table.c.id, item_table.c.digest, item_table.c.priority)
+        .where(item_table.c.campaign_id == campaign_id, item_table.c.id > after)
+        .order_by(item_table.c.id)
+        .limit(limit)
+    ).all()
+    if not rows:
+        return None
+    states_of_item: dict[int, dict[int, str]] = {}
+    for slot in connection.execute(
+        select(slot_table.c.item_id, slot_table.c.n, slot_table.c.state).where(
+            slot_table.c.campaign_id == campaign_id, slot_table.c.item_id.between(rows[0].id, rows[-1].id)
+        )
+    ):
+        states_of_item.setdefault(slot.item_id, {})[slot.n] = slot.state
+    more: list[dict[str, Any]] = []
+    fewer: dict[int, list[int]] = {}  # n -> items
+    for row in rows:
+        states = states_of_item.get(row.id, {})
+        missing = [n for n in range(overlap) if n not in states][: max(0, overlap - len(states))]
+        more += [_slot_row(campaign, row.id, row.digest, row.priority, n) for n in missing]
+        free = sorted((n for n, state in states.items() if state == "open"), reverse=True)
+        for n in free[: max(0, len(states) - overlap)]:
+            fewer.setdefault(n, []).append(row.id)
+    if more:
+        connection.execute(insert(slot_table), more)
+    for n, item_ids in fewer.items():
+        connection.execute(
+            delete(slot_table).where(
+                slot_table.c.item_id.in_(item_ids), slot_table.c.n == n, slot_table.c.state == "open"
+            )
+        )
+    return FittedItems(rows[-1].id, len(rows))
 
 
 def set_priority(

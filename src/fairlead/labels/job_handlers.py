@@ -3,10 +3,14 @@
 from collections.abc import Mapping
 from functools import partial
 
-from fairlead.labels import imports, snapshot
+from fairlead.labels import imports, overlap_job, snapshot
 from fairlead.labels.job_worker import JobHandler
 from fairlead.store.project import Project
 
 
 def handlers(project: Project) -> Mapping[str, JobHandler]:
-    return {imports.JOB_KIND: partial(imports.run, project), snapshot.KIND: partial(snapshot.run, project)}
+    return {
+        imports.JOB_KIND: partial(imports.run, project),
+        snapshot.KIND: partial(snapshot.run, project),
+        overlap_job.JOB_KIND: overlap_job.run,
+    }

@@ -5,7 +5,16 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, Field
 from sqlalchemy import Connection
 
-from fairlead.labels import assignments, campaigns, guideline_diff, item_search, items, members, people
+from fairlead.labels import (
+    assignments,
+    campaigns,
+    guideline_diff,
+    item_search,
+    items,
+    members,
+    overlap_job,
+    people,
+)
 from fairlead.labels.campaigns import Campaign, CampaignSettings, CampaignState, Guidelines
 from fairlead.labels.errors import NotFound
 from fairlead.labels.task_kinds import TaskKind
@@ -162,7 +171,7 @@ def change_campaign(database: Database, viewer: Viewer, body: CampaignChange) ->
         if settings:
             campaign = campaigns.change(connection, campaign, by=viewer.rater, **settings)
         if overlap is not None and overlap != campaign.overlap:
-            items.set_overlap(connection, campaign, overlap, by=viewer.rater)
+            overlap_job.change(connection, campaign, overlap, by=viewer.rater)
         campaign = campaigns.get_by_id(connection, campaign.id)
     return get_campaign(database, campaign)
 
