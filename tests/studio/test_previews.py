@@ -47,9 +47,10 @@ async def settled(tasks: list[asyncio.Task[Any]]) -> list[Any]:
 
 def test_one_person_has_one_at_a_time_and_the_newest_waits(pool: Pool) -> None:
     async def run() -> None:
-        asked, client = Previews(), Client()
-        mine = [asyncio.create_task(asked.render(client, 1, f"one {n}")) for n in range(12)]  # type: ignore[arg-type]
-        other = asyncio.create_task(asked.render(client, 2, "two"))  # type: ignore[arg-type]
+        asked: Any = Previews()
+        client = Client()
+        mine = [asyncio.create_task(asked.render(client, 1, f"one {n}")) for n in range(12)]
+        other = asyncio.create_task(asked.render(client, 2, "two"))
         await asyncio.sleep(0.02)
         assert [text for text, _ in pool.jobs] == ["one 0", "two"]
         pool.finish(0)
@@ -60,7 +61,7 @@ def test_one_person_has_one_at_a_time_and_the_newest_waits(pool: Pool) -> None:
         said = await settled(mine)
         assert said[0] == "<p>one 0</p>" and said[7] == "<p>one 7</p>" and await other == "<p>two</p>"
         assert all(isinstance(said[n], Superseded) for n in range(12) if n not in (0, 7))
-        assert await asked.render(client, 1, "one 7") == "<p>one 7</p>"  # type: ignore[arg-type]  # known
+        assert await asked.render(client, 1, "one 7") == "<p>one 7</p>"  # known
         assert asked._turns == {}
 
     asyncio.run(run())
@@ -68,13 +69,14 @@ def test_one_person_has_one_at_a_time_and_the_newest_waits(pool: Pool) -> None:
 
 def test_a_client_that_has_gone_gets_no_preview(pool: Pool) -> None:
     async def run() -> None:
-        asked, client = Previews(), Client()
-        task = asyncio.create_task(asked.render(client, 1, "gone"))  # type: ignore[arg-type]
+        asked: Any = Previews()
+        client = Client()
+        task = asyncio.create_task(asked.render(client, 1, "gone"))
         await asyncio.sleep(0.02)
         client.is_gone = True
         [said] = await settled([task])
         assert isinstance(said, Superseded) and pool.jobs[0][1]._is_cancelled
-        again = asyncio.create_task(asked.render(Client(), 1, "again"))  # type: ignore[arg-type]
+        again = asyncio.create_task(asked.render(Client(), 1, "again"))
         await asyncio.sleep(0.02)
         pool.finish(1)
         assert await again == "<p>again</p>"

@@ -230,7 +230,7 @@ class FittedItems(NamedTuple):
 
 
 def set_overlap(connection: Connection, campaign: Campaign, overlap: int, *, by: str) -> None:
-    """Add slots to every item, or delete open ones, in this transaction.  See `overlap_job` for many items."""
+    """Add slots to every item, or delete open ones, in this transaction; see `overlap_job` for many."""
     record_overlap(connection, campaign, overlap, by=by)
     after = 0
     while fitted := fit_slots(connection, campaign.id, after=after, limit=_ROWS_PER_STATEMENT):
