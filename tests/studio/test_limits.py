@@ -222,3 +222,33 @@ def test_a_request_that_hides_its_size_is_counted_and_is_large_only_where_a_lead
     asyncio.run(limited(scope, receive, send))
     assert sent == [status]
     assert len(chunks) == (0 if status == 200 else 1)
+
+
+def test_a_body_that_comes_too_slowly_is_given_up_and_a_stream_is_not() -> None:
+    async def app(scope: Scope, receive: Receive, send: Send) -> None:
+        while (await receive()).get("more_body"):
+            pass
+        await receive()  # as a stream of events waits for the end of the connection
+        await PlainTextResponse("all read")(scope, receive, send)
+
+    def run(num_parts: int) -> int:
+        parts = [{"type": "http.request", "body": b"x", "more_body": n < 2} for n in range(num_parts)]
+        sent: list[int] = []
+
+        async def receive() -> Message:
+            if parts:
+                return parts.pop(0)
+            await asyncio.sleep(0.2)
+            return {"type": "http.disconnect"}
+
+        async def send(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                sent.append(int(str(message["status"])))
+
+        scope: Scope = {"type": "http", "path": "/", "headers": [], "method": "POST"}
+        limited = BodyLimit(app, body_s=0.05, uploads=600, is_lead=lambda scope: False)
+        asyncio.run(limited(scope, receive, send))
+        return sent[0]
+
+    assert run(num_parts=2) == 408  # the third part never comes
+    assert run(num_parts=3) == 200

@@ -1,7 +1,9 @@
 """Limits on clients: how often a password may be wrong, and how large a request may be."""
 
+import asyncio
 import ipaddress
 import re
+import time
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -17,6 +19,8 @@ from fairlead.labels.errors import StudioError
 
 MIB = 1024 * 1024
 MAX_BODY = 2 * MIB  # of any request that is not an upload
+BODY_S = 30.0  # for the body of a request, and in addition:
+SLOWEST_BYTES_PER_S = 20_000  # a body that comes more slowly is given up
 UPLOAD_PATHS = re.compile(r"/(api/v1|new|c/[^/]+)/uploads")
 
 
@@ -80,16 +84,23 @@ def source_of(host: str) -> str:
 
 
 class BodyLimit:
-    """Middleware that refuses a request body over the limit before a route reads it.
+    """Middleware that refuses a request body over the limit before a route reads it, or one that is too slow.
 
     Requests without a length are counted while they are read.  Uploads by leads have a higher limit.
     """
 
     def __init__(
-        self, app: ASGIApp, *, max_body: int = MAX_BODY, uploads: int, is_lead: Callable[[Scope], bool]
+        self,
+        app: ASGIApp,
+        *,
+        max_body: int = MAX_BODY,
+        body_s: float = BODY_S,
+        uploads: int,
+        is_lead: Callable[[Scope], bool],
     ) -> None:
         self._app = app
         self._max_body = max_body
+        self._body_s = body_s
         self._max_upload = uploads
         self._is_lead = is_lead
 
@@ -103,14 +114,23 @@ class BodyLimit:
             await self._refuse(limit, scope, receive, send)
             return
         num_read = 0
+        is_read = False
         has_responded = False
+        began = time.monotonic()
 
         async def counting_receive() -> Message:
-            nonlocal num_read
-            message = await receive()
+            nonlocal num_read, is_read
+            if is_read:  # what follows is the end of the connection, for which streams wait without a limit
+                return await receive()
+            left_s = began + self._body_s + num_read / SLOWEST_BYTES_PER_S - time.monotonic()
+            try:
+                message = await asyncio.wait_for(receive(), max(0.0, left_s))
+            except TimeoutError:
+                raise _TooSlow from None
             num_read += len(message.get("body", b""))
             if num_read > limit:
                 raise _TooLarge
+            is_read = not message.get("more_body", False)
             return message
 
         async def noting_send(message: Message) -> None:
@@ -123,6 +143,11 @@ class BodyLimit:
         except _TooLarge:
             if not has_responded:
                 await self._refuse(limit, scope, receive, send)
+        except _TooSlow:
+            if not has_responded:
+                message = "the request came too slowly, so it was given up. Send it again."
+                body = {"error": {"message": message}}
+                await JSONResponse(body, 408, headers={"Connection": "close"})(scope, receive, send)
 
     async def _limit(self, scope: Scope) -> int:
         is_upload = scope["method"] == "POST" and UPLOAD_PATHS.fullmatch(scope["path"]) is not None
@@ -137,6 +162,10 @@ class BodyLimit:
 
 
 class _TooLarge(Exception):
+    pass
+
+
+class _TooSlow(Exception):
     pass
 
 
