@@ -101,6 +101,8 @@ ROUTES = {
     # who leads the campaign
     "POST /api/v1/campaigns/{slug}/flags/{flag_id}/resolve": "adjudicator",
     "POST /api/v1/campaigns/{slug}/held/{token}/take-back": "lead",
+    "POST /api/v1/campaigns/{slug}/items/{item_id}/hand-back": "lead",
+    "POST /api/v1/campaigns/{slug}/items/{item_id}/enough": "lead",
     "GET /api/v1/campaigns/{slug}/people": "lead",
     "PATCH /api/v1/campaigns/{slug}/people/{rater}": "lead",
     "DELETE /api/v1/campaigns/{slug}/people/{rater}": "lead",

@@ -8,14 +8,16 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal, get_args
 
-from sqlalchemy import ColumnElement, Connection, Text, and_, cast, exists, func, or_, select
+from sqlalchemy import ColumnElement, Connection, Text, and_, cast, exists, false, func, or_, select
 
-from fairlead.labels import items, judgements
+from fairlead.labels import items, judgements, stranded
+from fairlead.labels.assignments import assignment_table
 from fairlead.labels.flags import Flag, flag_table
 from fairlead.labels.items import Item, item_table, slot_table
 from fairlead.labels.judgements import Judgement, judgement_table
+from fairlead.labels.stranded import Skip
 
-ItemState = Literal["any", "open", "judged", "done", "flagged"]
+ItemState = Literal["any", "open", "judged", "done", "flagged", "skipped", "disputed"]
 ITEM_STATES: tuple[ItemState, ...] = get_args(ItemState)
 
 
@@ -36,6 +38,7 @@ class ItemDetails:
     standing: list[Judgement]
     superseded: list[Judgement]  # includes withdrawn judgements
     flags: list[Flag]
+    skips: list[Skip]
 
 
 def search(
@@ -44,10 +47,14 @@ def search(
     *,
     words: str = "",
     state: ItemState = "any",
+    rater: str = "",
     after: int = 0,
     limit: int = 50,
 ) -> list[ItemSummary]:
-    """Items that contain all words and have the state, in order of their ids."""
+    """Items that contain all words and have the state, in order of their ids.
+
+    With a rater, those that the rater has judged, skipped or holds; with "skipped", those they skipped.
+    """
     query = (
         select(item_table)
         .where(item_table.c.campaign_id == campaign_id, item_table.c.id > after)
@@ -58,6 +65,12 @@ def search(
         query = query.where(_contains(word))
     if state != "any":
         query = query.where(_has_state(state))
+    if rater:
+        hows = ("skipped",) if state == "skipped" else ("judged", "skipped")
+        holds = assignment_table.c.how.is_(None) if state != "skipped" else false()
+        taken = or_(holds, assignment_table.c.how.in_(hows))
+        mine = (assignment_table.c.item_id == item_table.c.id, assignment_table.c.rater == rater)
+        query = query.where(exists().where(*mine, taken))
     return _summaries(connection, campaign_id, [items.from_row(row) for row in connection.execute(query)])
 
 
@@ -77,6 +90,7 @@ def get_details(connection: Connection, campaign_id: int, item_id: int) -> ItemD
         standing=standing,
         superseded=[judgement for judgement in all_judgements if judgement.id not in current_ids],
         flags=[Flag(**row._mapping) for row in rows],
+        skips=stranded.skips_of_items(connection, [item_id]).get(item_id, []),
     )
 
 
@@ -149,4 +163,33 @@ def _has_state(state: ItemState) -> ColumnElement[bool]:
             flag_table.c.campaign_id == item_table.c.campaign_id,
             flag_table.c.resolved_at.is_(None),
         )
+    if state == "skipped":
+        return exists().where(
+            assignment_table.c.item_id == item_table.c.id, assignment_table.c.how == "skipped"
+        )
+    if state == "disputed":
+        return _is_disputed()
     return has("open")
+
+
+def _is_disputed() -> ColumnElement[bool]:
+    """SQL condition: two raters contradict each other.
+
+    One prefers the first answer and one the second, one calls it good and one bad, scores lie two steps or
+    more apart, or rankings differ.
+    """
+    value = judgement_table.c.value
+    preference, score = value["preference"].as_integer(), value["score"].as_integer()
+    ranks, label = value["ranks"].as_string(), value["label"].as_string()
+    contradictory = or_(
+        and_(func.min(preference) < 0, func.max(preference) > 0),
+        func.max(score) - func.min(score) >= 2,
+        func.min(label) != func.max(label),
+        func.min(ranks) != func.max(ranks),
+    )
+    return exists(
+        select(judgement_table.c.item_id)
+        .where(judgement_table.c.item_id == item_table.c.id, judgements.is_current())
+        .group_by(judgement_table.c.item_id)
+        .having(contradictory)
+    )

@@ -9,6 +9,7 @@ order, so a rater who judged half of the first round soon finds an unjudged item
 import json
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from typing import Any, NamedTuple
 
 from sqlalchemy import (
@@ -36,7 +37,7 @@ from fairlead.core.seed import derive_seed
 from fairlead.data.records import Messages, message_from_json, message_to_json
 from fairlead.labels import campaigns, events, storable_text, task_kinds
 from fairlead.labels.campaigns import Campaign, campaign_table
-from fairlead.labels.database import metadata, now
+from fairlead.labels.database import format_time, metadata, now
 from fairlead.labels.errors import Invalid, NotFound
 
 item_table = Table(
@@ -355,8 +356,13 @@ def get_many(connection: Connection, campaign_id: int, ids: Sequence[int]) -> li
     return [from_row(row) for row in connection.execute(query)]
 
 
-def slot_counts(connection: Connection, campaign_ids: Sequence[int]) -> dict[int, dict[str, int]]:
-    """Number of slots by campaign and state: {id: {"open": …, "held": …, "done": …}}."""
+def slot_counts(
+    connection: Connection, campaign_ids: Sequence[int], *, at: datetime | None = None
+) -> dict[int, dict[str, int]]:
+    """Number of slots by campaign and state: {id: {"open": …, "held": …, "done": …}}.
+
+    A slot whose lease has expired is open, also before the next rater takes it.
+    """
     counts = {campaign_id: {"open": 0, "held": 0, "done": 0} for campaign_id in campaign_ids}
     query = select(slot_table.c.campaign_id, slot_table.c.state, func.count()).where(
         slot_table.c.campaign_id.in_(campaign_ids)
@@ -365,6 +371,22 @@ def slot_counts(connection: Connection, campaign_ids: Sequence[int]) -> dict[int
         query.group_by(slot_table.c.campaign_id, slot_table.c.state)
     ):
         counts[campaign_id][state] = count
+    # The table of assignments is defined on this one.
+    assignment = metadata.tables["assignment"]
+    expired = (
+        select(slot_table.c.campaign_id, func.count())
+        .join(assignment, assignment.c.token == slot_table.c.token)
+        .where(
+            assignment.c.campaign_id.in_(campaign_ids),
+            assignment.c.how.is_(None),
+            assignment.c.expires_at < format_time(at or datetime.now(UTC)),
+            slot_table.c.state == "held",
+        )
+        .group_by(slot_table.c.campaign_id)
+    )
+    for campaign_id, count in connection.execute(expired):
+        counts[campaign_id]["held"] -= count
+        counts[campaign_id]["open"] += count
     return counts
 
 

@@ -5,11 +5,13 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
-from sqlalchemy import Connection
+from sqlalchemy import Connection, func, or_, select
 
 from fairlead.labels import assignments, campaigns, items, judgements
+from fairlead.labels.assignments import assignment_table
 from fairlead.labels.campaigns import Campaign
 from fairlead.labels.database import format_time
+from fairlead.labels.items import slot_table
 
 
 @dataclass(frozen=True)
@@ -26,6 +28,7 @@ class LabellerCampaign:
     campaign: Campaign
     done: int  # judgements by all raters
     wanted: int
+    left: int  # items that the labeller can still judge, those that they hold included
     pace: LabellerPace
     num_held: int  # assignments leased by the labeller
     paused: bool
@@ -67,16 +70,36 @@ def list_campaigns(
     for campaign in started:
         guidelines = campaigns.get_guidelines(connection, campaign.id)
         slots = counts[campaign.id]
+        num_held = len(assignments.list_leased(connection, campaign, rater))
+        is_offered = campaign.state == "open" and not paused[campaign.id]
         of_labeller.append(
             LabellerCampaign(
                 campaign=campaign,
                 done=slots["done"],
                 wanted=sum(slots.values()),
                 pace=get_pace(connection, campaign.id, rater, utc_offset_min=utc_offset_min),
-                num_held=len(assignments.list_leased(connection, campaign, rater)),
+                left=num_held + (_count_offered(connection, campaign.id, rater) if is_offered else 0),
+                num_held=num_held,
                 paused=paused[campaign.id],
                 guidelines_version=guidelines.version if guidelines else 0,
                 guidelines_read=campaigns.last_version_read(connection, campaign.id, rater),
             )
         )
     return sorted(of_labeller, key=lambda work: work.campaign.state != "open")
+
+
+def _count_offered(connection: Connection, campaign_id: int, rater: str) -> int:
+    """Number of items with an open judgement that this rater has neither judged nor skipped nor holds."""
+    open_slots = (slot_table.c.campaign_id == campaign_id, slot_table.c.state == "open")
+    num_open = select(func.count(slot_table.c.item_id.distinct())).where(*open_slots)
+    # Counted apart: a rater has seen few of the items that are open.
+    num_seen = select(func.count(slot_table.c.item_id.distinct())).join_from(
+        assignment_table, slot_table, assignment_table.c.item_id == slot_table.c.item_id
+    )
+    seen = num_seen.where(
+        *open_slots,
+        assignment_table.c.campaign_id == campaign_id,
+        assignment_table.c.rater == rater,
+        or_(assignment_table.c.how.is_(None), assignment_table.c.how.in_(("judged", "skipped"))),
+    )
+    return int(connection.execute(num_open).scalar_one() - connection.execute(seen).scalar_one())

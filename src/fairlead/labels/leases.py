@@ -267,6 +267,7 @@ def list_stuck(
         assignment_table.c.campaign_id == campaign.id,
         assignment_table.c.how.is_(None),
         assignment_table.c.expires_at < latest_expiry,
+        assignment_table.c.expires_at >= format_time(at),  # later, others get the item by themselves
     )
     return [
         StuckLease(

@@ -15,7 +15,7 @@ from typing import Any
 
 from sqlalchemy import Connection, Text, and_, cast, func, or_, select
 
-from fairlead.labels import flags, items, leases, throughput
+from fairlead.labels import flags, items, leases, stranded, throughput
 from fairlead.labels.assignments import assignment_table
 from fairlead.labels.campaigns import Campaign
 from fairlead.labels.database import format_time
@@ -24,6 +24,7 @@ from fairlead.labels.flags import Flag
 from fairlead.labels.items import item_table, slot_table
 from fairlead.labels.judgements import judgement_table
 from fairlead.labels.leases import StuckLease
+from fairlead.labels.stranded import Stranded
 from fairlead.labels.throughput import FinishEstimate, PeriodCount, count_where, is_current
 from fairlead.stats import interval
 from fairlead.stats.interval import Interval
@@ -45,6 +46,7 @@ class RaterProgress:
     active_ms: int = 0
     late: int = 0
     quick: int = 0
+    implausible: int = 0  # more active time was reported than the server's clock allows
     skipped: int = 0
     holding: int = 0  # leased assignments
     last_at: str | None = None
@@ -93,6 +95,7 @@ class Progress:
     finish: FinishEstimate | None
     people: list[RaterProgress]  # most judgements first
     stuck: list[StuckLease]
+    stranded: Stranded  # judgements that nobody here may make
     flags: list[Flag]
     skips: dict[str, int]  # number of skips by reason
     recent: list[RecentJudgement]
@@ -132,7 +135,7 @@ class Progress:
 
 def get_progress(connection: Connection, campaign: Campaign, *, at: datetime | None = None) -> Progress:
     at = at or datetime.now(UTC)
-    slots = items.slot_counts(connection, [campaign.id])[campaign.id]
+    slots = items.slot_counts(connection, [campaign.id], at=at)[campaign.id]
     wanted = sum(slots.values())
     days, by_rater = _count_days(connection, campaign, at)
     timed = _active_times(connection, campaign)
@@ -159,8 +162,9 @@ def get_progress(connection: Connection, campaign: Campaign, *, at: datetime | N
         pay_per_hour=campaign.pay_per_hour,
         currency=campaign.currency,
         finish=throughput.estimate_finish(connection, campaign, days, wanted - slots["done"], at),
-        people=_list_raters(connection, campaign, by_rater, first_shown),
+        people=_list_raters(connection, campaign, by_rater, first_shown, at),
         stuck=leases.list_stuck(connection, campaign, since_s=min(STUCK_S, campaign.lease_s), at=at),
+        stranded=stranded.find_stranded(connection, campaign),
         flags=flags.list_flags(connection, campaign.id),
         skips=_count_skips(connection, campaign),
         recent=list_recent(connection, campaign),
@@ -233,6 +237,7 @@ def _count_days(
         throughput.sum_worked(),
         count_where(and_(current, judgement_table.c.late)),
         count_where(and_(current, judgement_table.c.quick)),
+        count_where(and_(current, judgement_table.c.implausible)),
         func.max(judgement_table.c.made_at),
     )
     rows = connection.execute(
@@ -241,7 +246,7 @@ def _count_days(
     today = format_time(at)[:10]
     days: dict[str, list[int]] = {}
     by_rater: dict[str, RaterProgress] = {}
-    for rater, start, number, active_ms, late, quick, last_at in rows:
+    for rater, start, number, active_ms, late, quick, implausible, last_at in rows:
         totals = days.setdefault(start, [0, 0])
         totals[0] += int(number)
         totals[1] += int(active_ms)
@@ -253,6 +258,7 @@ def _count_days(
             active_ms=previous.active_ms + int(active_ms),
             late=previous.late + int(late),
             quick=previous.quick + int(quick),
+            implausible=previous.implausible + int(implausible),
             last_at=max(previous.last_at or "", last_at),
         )
     return [PeriodCount(start, *totals) for start, totals in sorted(days.items())], by_rater
@@ -263,12 +269,13 @@ def _list_raters(
     campaign: Campaign,
     by_rater: Mapping[str, RaterProgress],
     first_shown: Mapping[str, tuple[int, int]],
+    at: datetime,
 ) -> list[RaterProgress]:
     """Add leases, skips and preferences by position.  Includes raters without a judgement."""
     counts: dict[str, dict[str, int]] = {}
     # Two queries, because each condition has its own part of an index.
     for name, condition in (
-        ("holding", assignment_table.c.how.is_(None)),
+        ("holding", and_(assignment_table.c.how.is_(None), assignment_table.c.expires_at >= format_time(at))),
         ("skipped", assignment_table.c.how == "skipped"),
     ):
         query = (

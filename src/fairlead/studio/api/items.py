@@ -2,13 +2,20 @@
 
 from typing import Annotated
 
-from fastapi import APIRouter, Path, Query, UploadFile
+from fastapi import APIRouter, Path, Query, Request, UploadFile
 
 from fairlead.labels.item_search import ItemState
 from fairlead.studio.access_control import Lead
 from fairlead.studio.services import imports, items
 from fairlead.studio.services.imports import ImportIn, ImportPreviewOut, PreviewIn, RolloutsList, UploadOut
-from fairlead.studio.services.items import AddedOut, ItemDetailsOut, ItemsIn, ItemsPage, PriorityIn
+from fairlead.studio.services.items import (
+    AddedOut,
+    HandBackIn,
+    ItemDetailsOut,
+    ItemsIn,
+    ItemsPage,
+    PriorityIn,
+)
 from fairlead.studio.services.jobs import JobOut
 from fairlead.studio.state import Configured, Database
 
@@ -66,11 +73,14 @@ def search(
         str, Query(max_length=500, description="Words to find in the prompt, the answers or the tags.")
     ] = "",
     state: ItemState = "any",
+    rater: Annotated[
+        str, Query(max_length=40, description="Items that this rater judged, skipped or has.")
+    ] = "",
     after: Annotated[int, Query(ge=0, le=2**31 - 1)] = 0,
     limit: Annotated[int, Query(ge=1, le=200)] = 50,
 ) -> ItemsPage:
     """Items that match, in the order of their ids."""
-    return items.search_items(database, viewer, query=q, state=state, after=after, limit=limit)
+    return items.search_items(database, viewer, query=q, state=state, rater=rater, after=after, limit=limit)
 
 
 @router.get(CAMPAIGN + "/items/{item_id}", name="one_item")
@@ -83,3 +93,19 @@ def get_item(slug: str, item_id: Id, viewer: Lead, database: Database) -> ItemDe
 def set_priority(slug: str, item_id: Id, body: PriorityIn, viewer: Lead, database: Database) -> None:
     """Set the priority, 0 to 100.  Items with a higher priority are assigned first."""
     items.set_priority(database, viewer, item_id, body)
+
+
+@router.post(CAMPAIGN + "/items/{item_id}/hand-back", status_code=204, name="hand_back")
+def hand_back(
+    slug: str, item_id: Id, body: HandBackIn, request: Request, viewer: Lead, database: Database
+) -> None:
+    """Undo a rater's skip, so that this rater can get the item again."""
+    items.hand_back(database, viewer, item_id, body)
+    request.app.state.dashboard.forget(viewer.campaign)
+
+
+@router.post(CAMPAIGN + "/items/{item_id}/enough", status_code=204, name="enough")
+def be_content(slug: str, item_id: Id, request: Request, viewer: Lead, database: Database) -> None:
+    """Ask for no more judgements of the item than it has or somebody works on."""
+    items.be_content(database, viewer, item_id)
+    request.app.state.dashboard.forget(viewer.campaign)

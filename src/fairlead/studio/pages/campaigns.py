@@ -49,9 +49,12 @@ def items_page(
     database: Database,
     q: Annotated[str, Query(max_length=500)] = "",
     state: item_search.ItemState = "any",
+    rater: Annotated[str, Query(max_length=40)] = "",
     after: Annotated[int, Query(ge=0, le=2**31 - 1)] = 0,
 ) -> Response:
-    results = items.search_items(database, viewer, query=q, state=state, after=after, limit=ITEMS_PER_PAGE)
+    results = items.search_items(
+        database, viewer, query=q, state=state, rater=rater, after=after, limit=ITEMS_PER_PAGE
+    )
     recent = jobs.view_recent_jobs(database, viewer, kind=label_imports.JOB_KIND, limit=NUM_RECENT_JOBS)
     return page_templates.page(
         request,
@@ -61,6 +64,8 @@ def items_page(
         results=results,
         q=q,
         state=state,
+        rater=rater,
+        raters=items.list_raters(database, viewer),
         after=after,
         states=item_search.ITEM_STATES,
         jobs=recent,
@@ -77,6 +82,7 @@ def item_page(request: Request, slug: str, item_id: Id, viewer: Lead, database: 
         viewer,
         item=details.item,
         judgements=details.judgements,
+        skips=details.skips,
         flags=details.flags,
         names=items.rater_names(database, details),
         verdict=verdict_without_text,

@@ -57,6 +57,7 @@ class RaterProgressOut(FromAttributes):
     active_ms: int
     late: int
     quick: int
+    implausible: int
     skipped: int
     holding: int
     last_at: str | None
@@ -69,6 +70,19 @@ class StuckLeaseOut(FromAttributes):
     rater: str
     leased_at: str
     quiet_s: int
+
+
+class StrandedItemOut(FromAttributes):
+    item_id: int
+    missing: int  # judgements that nobody here may make
+    skipped_by: list[str]  # raters who skipped the item and could get it back
+
+
+class StrandedOut(FromAttributes):
+    judgements: int  # that nobody here may make, because everybody has judged or skipped the item
+    num_items: int
+    num_raters: int  # who label here and are not paused
+    items: list[StrandedItemOut]  # the first 50
 
 
 class FlagOut(FromAttributes):
@@ -133,6 +147,7 @@ class ProgressOut(FromAttributes):
     finish: FinishOut | None
     people: list[RaterProgressOut]
     stuck: list[StuckLeaseOut]
+    stranded: StrandedOut
     flags: list[FlagOut]
     skips: dict[str, int]
     recent: list[RecentJudgementOut]
@@ -161,6 +176,7 @@ def rater_names(database: Database, figures: Figures) -> dict[str, str]:
     """Pseudonym -> name of everybody on the dashboard.  For leads only."""
     raters = {rater.rater for rater in figures.progress.people}
     raters |= {flag.rater for flag in figures.progress.flags}
+    raters |= {rater for item in figures.progress.stranded.items for rater in item.skipped_by}
     with database.read() as connection:
         return people.names_of(connection, raters)
 

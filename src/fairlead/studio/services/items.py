@@ -7,7 +7,7 @@ from pydantic import BaseModel, Field
 from fairlead.data.parsing import check_turns, read_messages
 from fairlead.data.records import Messages
 from fairlead.data.row_problem import BadRow, RowLocation
-from fairlead.labels import item_search, items, people
+from fairlead.labels import item_search, items, judgements, members, people, stranded
 from fairlead.labels.errors import Invalid
 from fairlead.labels.flags import Flag
 from fairlead.labels.item_search import ItemState, ItemSummary
@@ -96,10 +96,21 @@ class ItemFlag(BaseModel):
     resolved: bool
 
 
+class ItemSkip(BaseModel):
+    rater: str
+    reason: str
+    skipped_at: str
+
+
 class ItemDetailsOut(BaseModel):
     item: ItemOut
     judgements: list[JudgementOut]
     flags: list[ItemFlag]
+    skips: list[ItemSkip]
+
+
+class HandBackIn(BaseModel):
+    rater: Annotated[str, Field(max_length=40)]
 
 
 class PriorityIn(BaseModel):
@@ -114,11 +125,24 @@ def add_items(database: Database, viewer: Viewer, body: ItemsIn) -> AddedOut:
 
 
 def search_items(
-    database: Database, viewer: Viewer, *, query: str, state: ItemState, after: int, limit: int
+    database: Database,
+    viewer: Viewer,
+    *,
+    query: str,
+    state: ItemState,
+    rater: str = "",
+    after: int,
+    limit: int,
 ) -> ItemsPage:
     with database.read() as connection:  # one more than the limit tells whether there is a next page
         matches = item_search.search(
-            connection, viewer.campaign.id, words=query, state=state, after=after, limit=limit + 1
+            connection,
+            viewer.campaign.id,
+            words=query,
+            state=state,
+            rater=rater,
+            after=after,
+            limit=limit + 1,
         )
     page = matches[:limit]
     return ItemsPage(
@@ -135,12 +159,14 @@ def get_item(database: Database, viewer: Viewer, item_id: int) -> ItemDetailsOut
         item=_item_out(details.summary),
         judgements=current + superseded,
         flags=[_item_flag(flag) for flag in details.flags],
+        skips=[ItemSkip(**vars(skip)) for skip in details.skips],
     )
 
 
 def rater_names(database: Database, details: ItemDetailsOut) -> dict[str, str]:
-    """Pseudonym -> name of everybody who judged or flagged the item."""
-    raters = {judgement.rater for judgement in details.judgements} | {flag.rater for flag in details.flags}
+    """Pseudonym -> name of everybody who judged, flagged or skipped the item."""
+    raters = {judgement.rater for judgement in details.judgements}
+    raters |= {flag.rater for flag in details.flags} | {skip.rater for skip in details.skips}
     with database.read() as connection:
         return people.names_of(connection, raters)
 
@@ -148,6 +174,26 @@ def rater_names(database: Database, details: ItemDetailsOut) -> dict[str, str]:
 def set_priority(database: Database, viewer: Viewer, item_id: int, body: PriorityIn) -> None:
     with database.write() as connection:
         items.set_priority(connection, viewer.campaign, {item_id: body.priority}, by=viewer.rater)
+
+
+def list_raters(database: Database, viewer: Viewer) -> dict[str, str]:
+    """Pseudonym -> name, or the pseudonym, of everybody who labels in the campaign or has judged there."""
+    with database.read() as connection:
+        raters = set(judgements.list_raters(connection, viewer.campaign.id))
+        raters |= {member.rater for member in members.list_of_campaign(connection, viewer.campaign.id)}
+        names = people.names_of(connection, raters)
+    named = {rater: names.get(rater, rater) for rater in raters}
+    return dict(sorted(named.items(), key=lambda pair: pair[1].lower()))
+
+
+def hand_back(database: Database, viewer: Viewer, item_id: int, body: HandBackIn) -> None:
+    with database.write() as connection:
+        stranded.hand_back(connection, viewer.campaign, item_id, body.rater, by=viewer.rater)
+
+
+def be_content(database: Database, viewer: Viewer, item_id: int) -> None:
+    with database.write() as connection:
+        stranded.be_content(connection, viewer.campaign, item_id, by=viewer.rater)
 
 
 def _new_item(item: ItemIn, number: int, kind: TaskKind) -> NewItem:

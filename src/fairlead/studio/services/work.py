@@ -22,6 +22,7 @@ class WorkCampaign(BaseModel):
     audience: str
     done: int  # judgements by all raters
     wanted: int
+    left: int  # items that the viewer can still judge
     num_held: int  # the viewer's own open assignments
     paused: bool
     guidelines: GuidelinesStatus
@@ -57,6 +58,7 @@ def _work_campaign(entry: LabellerCampaign) -> WorkCampaign:
         audience=campaign.audience,
         done=entry.done,
         wanted=entry.wanted,
+        left=entry.left,
         num_held=entry.num_held,
         paused=entry.paused,
         guidelines=guidelines_status(entry.guidelines_version, entry.guidelines_read),
