@@ -52,4 +52,5 @@ def test_flags_are_listed_by_campaign(database: Database) -> None:
         ANN,
     )
     assert (flag.resolved_at, flag.resolved_by) == (None, None)
+    assert recorded.body.pop("sealed").startswith("sha256:")
     assert recorded.body == {"item": assignment.item.id, "reason": "personal data"}

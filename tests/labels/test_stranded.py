@@ -21,6 +21,7 @@ from fairlead.labels import (
 from fairlead.labels.campaigns import Campaign
 from fairlead.labels.database import Database
 from fairlead.labels.errors import NotFound
+from fairlead.labels.item_search import ItemState
 from labels.build import LEAD, NOON, after, judge, lease, open_campaign
 
 Value = dict[str, Any]
@@ -154,8 +155,9 @@ def test_items_are_found_by_skip_disagreement_and_person(
                     said = {"choice": 9 - said["choice"]}
                 judge(connection, held, said)
 
-        def found(**query: str) -> list[int]:
-            return [one.item.id for one in item_search.search(connection, campaign.id, **query)]  # type: ignore
+        def found(state: ItemState = "any", rater: str = "") -> list[int]:
+            matches = item_search.search(connection, campaign.id, state=state, rater=rater)
+            return [match.item.id for match in matches]
 
         assert found(state="disputed") == [disputed]
         assert found(state="skipped") == found(state="skipped", rater=ann) == [skipped]

@@ -231,7 +231,7 @@ def status(database: DatabaseUrl = None, project: ProjectDir = None, as_json: As
 
 @app.command("verify")
 def verify(database: DatabaseUrl = None, project: ProjectDir = None, as_json: AsJson = False) -> None:
-    """Recompute the chain of events; exit with 3 if an event was changed or is missing.
+    """Recompute the chain of events; exit with 3 if an event or what it wrote was changed or is missing.
 
     Example: fairlead studio verify
     """
@@ -248,7 +248,10 @@ def verify(database: DatabaseUrl = None, project: ProjectDir = None, as_json: As
         )
     print_result(
         {"database": opened_database.url, "num_events": verdict.num_events},
-        [f"All {_count(verdict.num_events, 'event')} are unchanged, and none is missing."],
+        [
+            f"All {_count(verdict.num_events, 'event')} are unchanged, and none is missing. "
+            "So are the judgements, flags, guidelines and roles."
+        ],
         as_json=as_json,
         next="fairlead studio status",
     )

@@ -32,6 +32,7 @@ from sqlalchemy.exc import IntegrityError
 from fairlead.labels import events, storable_text, task_kinds
 from fairlead.labels.database import metadata, now
 from fairlead.labels.errors import Conflict, Invalid, NotFound
+from fairlead.labels.seals import Row
 from fairlead.labels.task_kinds import TaskKind
 
 campaign_table = Table(
@@ -273,6 +274,7 @@ def write_guidelines(connection: Connection, campaign: Campaign, text: str, *, b
         campaign_id=campaign.id,
         subject=campaign.slug,
         body={"version": guidelines.version},
+        rows=[Row("guideline", (campaign.id, guidelines.version))],
     )
     return guidelines
 

@@ -3,7 +3,8 @@
     digest = sha256 of canonical JSON [seq, at, verb, actor, campaign_id, subject, body, digest before]
 
 An event is written in the same transaction as the change it records.  Bodies contain ids, pseudonyms,
-numbers and choices, but no names or texts, so erasing a person leaves the chain intact.
+numbers and choices, but no names or texts, so erasing a person leaves the chain intact.  `seals` covers the
+rows that an event wrote.
 """
 
 import contextlib
@@ -15,7 +16,9 @@ from sqlalchemy import JSON, Column, Connection, Index, Integer, String, Table, 
 from sqlalchemy.exc import IntegrityError
 
 from fairlead.core import digest
+from fairlead.labels import seals
 from fairlead.labels.database import metadata, now
+from fairlead.labels.seals import Row
 
 event_table = Table(
     "event",
@@ -62,8 +65,9 @@ def append(
     campaign_id: int | None = None,
     subject: str = "",
     body: Mapping[str, Any] | None = None,
+    rows: Sequence[Row] = (),
 ) -> int:
-    """Append an event, and return its number.
+    """Append an event, and return its number.  `rows` are those that it wrote, to be sealed, see `seals`.
 
     On PostgreSQL this locks the end of the chain until the transaction ends, so append last.
     """
@@ -77,9 +81,19 @@ def append(
         # A concurrent transaction may insert the first row too.
         with contextlib.suppress(IntegrityError), connection.begin_nested():
             connection.execute(insert(chain_table).values(id=1, seq=0, digest=START))
-        return append(connection, verb=verb, actor=actor, campaign_id=campaign_id, subject=subject, body=body)
+        return append(
+            connection,
+            verb=verb,
+            actor=actor,
+            campaign_id=campaign_id,
+            subject=subject,
+            body=body,
+            rows=rows,
+        )
     at = now()
     content = dict(body or {})
+    if new_seals := seals.make_seals(connection, rows):
+        content["sealed"] = seals.digest_of(new_seals)
     new_digest = _digest(head.seq, at, verb, actor, campaign_id, subject, content, head.digest)
     connection.execute(
         insert(event_table).values(
@@ -94,6 +108,7 @@ def append(
             digest=new_digest,
         )
     )
+    seals.store(connection, new_seals, head.seq)
     connection.execute(update(chain_table).where(chain_table.c.id == 1).values(digest=new_digest))
     return int(head.seq)
 
@@ -133,9 +148,10 @@ class ChainCheck:
 
 
 def verify(connection: Connection) -> ChainCheck:
-    """Recompute the digest of every event, from the first to the recorded end of the chain."""
+    """Recompute the digest of every event up to the recorded end of the chain, and of every sealed row."""
     expected = 1
     before = START
+    sealed: dict[int, str] = {}
     with connection.execute(
         select(event_table).order_by(event_table.c.seq), execution_options={"yield_per": 2000}
     ) as rows:
@@ -150,6 +166,8 @@ def verify(connection: Connection) -> ChainCheck:
                 row.seq, row.at, row.verb, row.actor, row.campaign_id, row.subject, row.body, before
             ):
                 return ChainCheck(expected - 1, f"event {row.seq} was changed after it was written")
+            if "sealed" in row.body:
+                sealed[row.seq] = row.body["sealed"]
             expected += 1
             before = row.digest
     end = connection.execute(select(chain_table.c.seq, chain_table.c.digest)).one_or_none()
@@ -157,7 +175,7 @@ def verify(connection: Connection) -> ChainCheck:
         return ChainCheck(
             expected - 1, f"the log ends after event {expected - 1}, but the recorded end differs"
         )
-    return ChainCheck(expected - 1, None)
+    return ChainCheck(expected - 1, seals.find_problem(connection, sealed))
 
 
 def _digest(

@@ -19,6 +19,7 @@ from sqlalchemy import (
 from fairlead.labels import assignments, events, storable_text
 from fairlead.labels.database import metadata, now
 from fairlead.labels.errors import Invalid, NotFound
+from fairlead.labels.seals import Row
 
 flag_table = Table(
     "flag",
@@ -78,6 +79,7 @@ def raise_flag(connection: Connection, assignment_id: str, rater: str, *, reason
         campaign_id=assignment.campaign_id,
         subject=str(flag_id),
         body={"item": assignment.item_id, "reason": reason},
+        rows=[Row("flag", (flag_id,))],
     )
     return flag_id
 
@@ -104,5 +106,10 @@ def resolve_flag(connection: Connection, campaign_id: int, flag_id: int, *, by: 
         .values(resolved_at=now(), resolved_by=by)
     ).rowcount:
         events.append(
-            connection, verb="flag.resolved", actor=by, campaign_id=campaign_id, subject=str(flag_id)
+            connection,
+            verb="flag.resolved",
+            actor=by,
+            campaign_id=campaign_id,
+            subject=str(flag_id),
+            rows=[Row("flag", (flag_id,))],
         )

@@ -47,6 +47,7 @@ from fairlead.labels.assignments import Assignment, assignment_table
 from fairlead.labels.campaigns import Campaign
 from fairlead.labels.database import format_time, metadata, parse_time
 from fairlead.labels.errors import Conflict, Invalid, NotFound
+from fairlead.labels.seals import Row
 
 judgement_table = Table(
     "judgement",
@@ -89,6 +90,7 @@ judgement_table = Table(
         "active_ms",
         "late",
         "quick",
+        "implausible",
     ),
 )
 SKIP_REASONS = ("unclear", "too hard", "not my field", "upsetting", "broken")
@@ -207,6 +209,7 @@ def submit(
         campaign_id=campaign.id,
         subject=assignment_id[:8],
         body=body,
+        rows=[Row("judgement", (row.id,))],
     )
     return _from_row(row)
 
@@ -246,6 +249,7 @@ def skip(
     at = at or datetime.now(UTC)
     assignment = assignments.get(connection, assignment_id, rater, lock=True)
     previous = get_current(connection, assignment_id)
+    written: list[Row] = []
     if previous is not None:
         values = {
             "campaign_id": previous.campaign_id,
@@ -269,7 +273,8 @@ def skip(
             "supersedes": previous.id,
             "made_at": format_time(at),
         }
-        connection.execute(insert(judgement_table).values(values))
+        withdrawal = insert(judgement_table).values(values).returning(judgement_table.c.id)
+        written = [Row("judgement", (connection.execute(withdrawal).scalar_one(),))]
         leases.skip(connection, assignment, at=at, reason=reason)
     elif assignment.how == "skipped" or not leases.skip(connection, assignment, at=at, reason=reason):
         return
@@ -281,6 +286,7 @@ def skip(
         campaign_id=assignment.campaign_id,
         subject=assignment_id[:8],
         body=body,
+        rows=written,
     )
     if note.strip():
         flags.raise_flag(connection, assignment_id, rater, reason="other", note=note)

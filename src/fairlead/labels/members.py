@@ -22,6 +22,7 @@ from fairlead.labels import events
 from fairlead.labels.database import metadata, now
 from fairlead.labels.errors import Invalid, NotFound
 from fairlead.labels.people import Person, person_table, pseudonym_table
+from fairlead.labels.seals import Row
 
 membership_table = Table(
     "membership",
@@ -71,6 +72,7 @@ def join(connection: Connection, person: Person, campaign_id: int, role: str, *,
             campaign_id=campaign_id,
             subject=person.rater,
             body={"role": role},
+            rows=[Row("membership", (campaign_id, person.id))],
         )
     elif CAMPAIGN_ROLES.index(role) > CAMPAIGN_ROLES.index(membership.role):
         set_role(connection, campaign_id, person.rater, role, by=by)
@@ -110,6 +112,7 @@ def set_role(connection: Connection, campaign_id: int, rater: str, role: str, *,
             campaign_id=campaign_id,
             subject=rater,
             body={"role": role},
+            rows=[_row(connection, campaign_id, rater)],
         )
     return get(connection, campaign_id, rater)
 
@@ -125,6 +128,7 @@ def set_paused(connection: Connection, campaign_id: int, rater: str, *, paused: 
             actor=by,
             campaign_id=campaign_id,
             subject=rater,
+            rows=[_row(connection, campaign_id, rater)],
         )
     return get(connection, campaign_id, rater)
 
@@ -136,7 +140,14 @@ def remove(connection: Connection, campaign_id: int, rater: str, *, by: str) -> 
             membership_table.c.campaign_id == campaign_id, membership_table.c.person_id == _person_id(rater)
         )
     )
-    events.append(connection, verb="member.removed", actor=by, campaign_id=campaign_id, subject=rater)
+    events.append(
+        connection,
+        verb="member.removed",
+        actor=by,
+        campaign_id=campaign_id,
+        subject=rater,
+        rows=[_row(connection, campaign_id, rater)],
+    )
 
 
 # ---------------------------------------------------------------- details
@@ -168,6 +179,10 @@ def _update(connection: Connection, campaign_id: int, rater: str, **values: Any)
 
 def _person_id(rater: str) -> Any:
     return select(pseudonym_table.c.person_id).where(pseudonym_table.c.rater == rater).scalar_subquery()
+
+
+def _row(connection: Connection, campaign_id: int, rater: str) -> Row:
+    return Row("membership", (campaign_id, int(connection.execute(select(_person_id(rater))).scalar_one())))
 
 
 def _check_role(role: str) -> None:

@@ -34,6 +34,7 @@ from fairlead.labels.database import Database, metadata, now
 from fairlead.labels.drafts import draft_table
 from fairlead.labels.errors import Conflict, Invalid, NotFound
 from fairlead.labels.passwords import PasswordHash
+from fairlead.labels.seals import Row
 
 person_table = Table(
     "person",
@@ -116,7 +117,14 @@ def add(
     while connection.execute(select(pseudonym_table.c.rater).where(pseudonym_table.c.rater == rater)).first():
         rater = f"r-{secrets.token_hex(5)}"
     connection.execute(insert(pseudonym_table).values(person_id=person_id, rater=rater))
-    events.append(connection, verb="person.joined", actor=by or rater, subject=rater, body={"role": role})
+    events.append(
+        connection,
+        verb="person.joined",
+        actor=by or rater,
+        subject=rater,
+        body={"role": role},
+        rows=[Row("person", (person_id,))],
+    )
     return get(connection, rater)
 
 
@@ -256,7 +264,14 @@ def set_role(connection: Connection, person: Person, role: str | None, *, by: st
     if person.role == "owner" and role != "owner":
         _require_other_owner(connection, person)
     connection.execute(update(person_table).where(person_table.c.id == person.id).values(role=role))
-    events.append(connection, verb="person.role", actor=by, subject=person.rater, body={"role": role})
+    events.append(
+        connection,
+        verb="person.role",
+        actor=by,
+        subject=person.rater,
+        body={"role": role},
+        rows=[Row("person", (person.id,))],
+    )
     return get_by_id(connection, person.id)
 
 
@@ -288,9 +303,21 @@ def erase(connection: Connection, person: Person, *, by: str) -> None:
     if person.role == "owner":
         _require_other_owner(connection, person)
     connection.execute(delete(draft_table).where(draft_table.c.rater == person.rater))
+    memberships = metadata.tables["membership"]
+    campaign_ids = select(memberships.c.campaign_id).where(memberships.c.person_id == person.id)
+    gone = [
+        Row("membership", (campaign_id, person.id))
+        for campaign_id in connection.execute(campaign_ids).scalars()
+    ]
     # Deletes pseudonym, memberships, sessions, tokens and personal invites too (ON DELETE CASCADE).
     connection.execute(delete(person_table).where(person_table.c.id == person.id))
-    events.append(connection, verb="person.erased", actor=by, subject=person.rater)
+    events.append(
+        connection,
+        verb="person.erased",
+        actor=by,
+        subject=person.rater,
+        rows=[Row("person", (person.id,)), *gone],
+    )
 
 
 def scrub_erased(database: Database) -> None:

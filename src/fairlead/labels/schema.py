@@ -27,6 +27,7 @@ from fairlead.labels import (
     judgements,
     members,
     people,
+    seals,
     snapshot,
     uploads,
 )
@@ -47,6 +48,7 @@ MODULES = (
     judgements,
     members,
     people,
+    seals,
     snapshot,
     uploads,
     assignments,

@@ -1,0 +1,29 @@
+"""Seals: the chain of events covers judgements, flags, guidelines and roles, those from before included."""
+
+import sqlalchemy as sa
+from alembic import op
+
+from fairlead.labels import events, schema, seals
+
+revision = "v0008"
+down_revision = "v0007"
+
+
+def upgrade() -> None:
+    op.drop_index("ix_judgement_sums", table_name="judgement")
+    sums = ["campaign_id", "rater", "made_at", "withdraws", "supersedes", "active_ms", "late", "quick"]
+    op.create_index("ix_judgement_sums", "judgement", [*sums, "implausible"])
+    op.create_table(
+        "seal",
+        sa.Column("seq", sa.Integer(), nullable=False),
+        sa.Column("kind", sa.String(length=20), nullable=False),
+        sa.Column("key", sa.String(length=40), nullable=False),
+        sa.Column("salt", sa.String(length=32), nullable=False),
+        sa.Column("digest", sa.String(length=80), nullable=False),
+        sa.PrimaryKeyConstraint("kind", "key", "seq", name=op.f("pk_seal")),
+    )
+    assert schema.metadata.tables  # the tables whose rows are sealed
+    connection = op.get_bind()
+    rows = seals.all_rows(connection)
+    if rows:
+        events.append(connection, verb="rows.sealed", actor="system", body={"count": len(rows)}, rows=rows)
