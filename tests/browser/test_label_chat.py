@@ -108,7 +108,7 @@ def test_a_single_turn_is_judged_at_once(studio: Studio, browse: Browse, server:
     page.route("**/choice", lambda route: held.append(route))
     page.keyboard.press("8")
     page.keyboard.press("Enter")
-    expect(page.get_by_text("Saved: 1 of 1 turns judged").first).to_be_visible()
+    expect(page.get_by_text("Saved: 1 of 1 turn judged").first).to_be_visible()
     assert studio.judged(campaign) == []
     held[0].continue_()  # the judgement has waited for it
     assert [one.choice for one in turns(studio, campaign)] == [8]

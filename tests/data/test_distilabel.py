@@ -22,7 +22,7 @@ def test_generations_without_ratings_are_counted() -> None:
     assert left_out("distilabel", rated | {"ratings": [3, 3]}) == [
         "prompts whose generations have equal ratings"
     ]
-    assert "has 1 ratings for 2 generations" in problem("distilabel", rated | {"ratings": [3]})
+    assert "has 1 rating for 2 generations" in problem("distilabel", rated | {"ratings": [3]})
 
 
 def test_a_pair_that_contradicts_its_ratings_is_refused() -> None:

@@ -92,7 +92,7 @@ def test_nothing_dropped_leaves_no_rejected_file(tmp_path: Path) -> None:
 
 def test_dropping_every_row_is_an_error(tmp_path: Path) -> None:
     with pytest.raises(
-        DataError, match="1 of 1 rows cannot be used. Nothing was written, because no row is left."
+        DataError, match="1 of 1 row cannot be used. Nothing was written, because no row is left."
     ):
         importer.import_file(rows(EQUAL), tmp_path / "out.jsonl", drop=True)
     assert list(tmp_path.iterdir()) == []

@@ -276,7 +276,7 @@ def test_bad_columns(kind: RecordKind, row: dict[str, Any], expected: str) -> No
 @pytest.mark.parametrize(
     ("ranks", "expected"),
     [
-        ([1], "ranks: [1]: has 1 ranks for 2 completions"),
+        ([1], "ranks: [1]: has 1 rank for 2 completions"),
         ([1, True], "ranks: [1, true]: is not a list of whole numbers"),
         (1, "ranks: 1: is not a list of whole numbers"),
     ],
@@ -300,7 +300,7 @@ def test_steps_keep_their_text_and_their_order() -> None:
         ({"completions": "So 5."}, 'completions: "So 5.": is not a list of steps'),
         ({"completions": ["So 5.", [assistant("4")]]}, "completions[1]: "),
         ({"completions": ["So 5.", " \n"]}, 'completions[1]: " \\n": the step is empty'),
-        ({"labels": [True]}, "labels: [true]: has 1 labels for 2 steps"),
+        ({"labels": [True]}, "labels: [true]: has 1 label for 2 steps"),
         ({"labels": [True, 1]}, "labels: [true, 1]: is not a list of true and false"),
         ({"labels": True}, "labels: true: is not a list of true and false"),
         ({"labels": None}, "labels: is missing"),

@@ -139,7 +139,7 @@ def test_texts_that_are_too_long_are_an_error_or_left_out(folder: Path) -> None:
         examined(folder, mixed)
     report = examined(folder, mixed, reading=admission.Reading(drop=True))
     assert (report["pairs"], report["dropped"]) == (9, 1)
-    with pytest.raises(DataError, match="all 1 pairs are longer"):
+    with pytest.raises(DataError, match="all 1 pair is longer"):
         examined(folder, [endless], reading=admission.Reading(drop=True))
 
 

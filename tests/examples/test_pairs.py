@@ -105,7 +105,7 @@ def test_another_fault_is_an_error_even_when_long_rows_are_dropped() -> None:
 
 
 def test_a_file_of_which_nothing_fits_is_refused() -> None:
-    with pytest.raises(DataError, match="data.jsonl: none of its 1 records fits"):
+    with pytest.raises(DataError, match="data.jsonl: none of its 1 record fits"):
         split(RECORDS[7:8], length_of, Data(too_long="drop", held_out=0.0))
 
 

@@ -126,7 +126,7 @@ DAMAGES: list[tuple[str, Damage, str]] = [
         "model.safetensors: was not downloaded or copied completely: it has .* bytes",
     ),
     ("half a tokenizer", lambda f: (f / "tokenizer.json").write_text('{"a": '), "is not valid JSON"),
-    ("no shard", lambda f: without(into_shards(f)[1]), "shards that .* lists are missing, model-00002-of"),
+    ("no shard", lambda f: without(into_shards(f)[1]), "shards that .* lists is missing, model-00002-of"),
     (
         "half a shard",
         lambda f: into_shards(f)[0].write_bytes(b"12345"),

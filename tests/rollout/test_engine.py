@@ -84,7 +84,7 @@ def test_an_impossible_rollout_is_an_error_that_names_its_fault(change: dict[str
 
 
 def test_a_missing_rollout_is_an_error() -> None:
-    with pytest.raises(DataError, match="returned 1 rollouts for 2 prompts"):
+    with pytest.raises(DataError, match="returned 1 rollout for 2 prompts"):
         check(STOPPED)
 
 

@@ -95,7 +95,7 @@ def test_leaving_out_every_prompt_is_refused(model: ScalarModel, run: Run) -> No
         [Prompt(LONG)], max_new_tokens=4, scoring=Scoring(unreadable_prompts="drop"), source="p.jsonl"
     )
     tried.try_model("reward = rm", model)
-    with pytest.raises(DataError, match="cannot read 1 of 1 prompts .* Correct the prompts, or take another"):
+    with pytest.raises(DataError, match="cannot read 1 of 1 prompt .* Correct the prompts, or take another"):
         tried.finish(run)
 
 
@@ -104,7 +104,7 @@ def test_answers_that_may_be_too_long_are_announced(model: ScalarModel, run: Run
     tried.try_model("reward = rm", model)
     assert tried.finish(run) == [0]
     assert warnings(run) == [
-        "reward = rm: 1 of 1 prompts and max_new_tokens = 20 may pass its context of 48 tokens. An answer "
+        "reward = rm: 1 of 1 prompt and max_new_tokens = 20 may pass its context of 48 tokens. An answer "
         "that does scores unreadable_score = -7. Lower max_new_tokens, or take a judge with a longer context."
     ]
 

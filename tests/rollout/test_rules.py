@@ -135,7 +135,7 @@ async def score(answer):
         ("def scores(answers): return 1.0", "TypeError: 'float' object is not iterable"),
         (
             "def scores(answers): return [1.0]",
-            "on 2 answers to rows 1 to 2 .* returned 1 scores for 2",
+            "on 2 answers to rows 1 to 2 .* returned 1 score for 2",
         ),
         ("def scores(answers): return '12'", "returned '12'; a list of numbers is needed"),
         ("def scores(answers): return [1.0, None]", "row 2 of the prompts returned None"),

@@ -177,7 +177,8 @@ def check(
         written = drop_bad(file, good_file, refused)
         wrote = [good_file] if written.rejected_path is None else [good_file, written.rejected_path]
         lines.append(
-            f"Kept {written.num_written} good rows; dropped {written.num_dropped} with their reasons."
+            f"Kept {counted(written.num_written, 'good row')}; "
+            f"dropped {written.num_dropped} with their reasons."
         )
     elif drop:
         lines.append("There were no bad rows, so nothing was written.")
@@ -194,7 +195,7 @@ def check(
         print_note(f"DataError  {file}: has no native row. Convert it with `fairlead data import`.")
     elif report.num_bad and not drop:
         print_note(
-            f"DataError  {file}: {report.num_bad} of {report.num_rows} rows cannot be used. "
+            f"DataError  {file}: {report.num_bad} of {counted(report.num_rows, 'row')} cannot be used. "
             "Repair them, or set them aside with --drop."
         )
     if num_unfit and not drop:

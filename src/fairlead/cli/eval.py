@@ -16,6 +16,7 @@ from fairlead.cli.output import AsJson, print_note, print_result, relative_path
 from fairlead.cli.sampling_options import TemplateWords, read_template
 from fairlead.core import files
 from fairlead.core.errors import GateRefused
+from fairlead.core.plural import agreeing, counted
 from fairlead.core.spelling import OPTIONS
 from fairlead.store.artifact import Artifact
 from fairlead.store.run import open_run
@@ -133,7 +134,10 @@ def summary_lines(model: str, report: Mapping[str, Any]) -> list[str]:
     lines += [f"  - warning: {warning}" for warning in report["warnings"]]
     if report["not_finite"]:
         return lines
-    lines.append(f"Accuracy {format_estimate(report['accuracy'])} pairs of {report['prompts']} prompts.")
+    lines.append(
+        f"Accuracy {format_estimate(report['accuracy'])} "
+        f"{agreeing(report['pairs'], 'pair')} of {counted(report['prompts'], 'prompt')}."
+    )
     for name, baseline in report["baselines"].items():
         if baseline is not None:
             lines.append(f"  {name.replace('_', ' ')} {format_estimate(baseline)}")

@@ -165,7 +165,7 @@ def _encode(policy: Policy, record: Record, messages: Messages, num_context: int
     tokens = policy.encode_prompt(messages, tools=tools)
     if policy.context is not None and len(tokens) >= policy.context:
         raise TooLong(
-            f"the prompt has {len(tokens)} tokens, which leaves no room for an answer: "
+            f"the prompt has {counted(len(tokens), 'token')}, which leaves no room for an answer: "
             f"the model takes {policy.context}."
         )
     return [Encoded(tokens, (False,) * len(tokens))]

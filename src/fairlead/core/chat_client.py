@@ -25,6 +25,7 @@ import httpx
 
 from fairlead.core.errors import ConfigError, EndpointError, Stopped
 from fairlead.core.interrupt import StopRequest
+from fairlead.core.plural import counted
 
 MAX_RESPONSE_BYTES = 1 << 20
 MAX_TRIES = (
@@ -206,7 +207,7 @@ class _Requests:
             except _Failure as failure:
                 num_failures += not failure.is_busy
                 if num_failures >= MAX_TRIES and await self._is_alive(client, body):
-                    return Reply("", f"{failure.reason}, {num_failures} times")
+                    return Reply("", f"{failure.reason}, {counted(num_failures, 'time')}")
                 away_s = time.monotonic() - max(self._last_reply_at, began_at)
                 if away_s + (failure.retry_after_s or pause) > self._limits.patience_s:
                     raise self._away(failure, away_s) from None

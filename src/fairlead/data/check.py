@@ -229,7 +229,7 @@ def _warnings(tally: _Tally, kind: RecordKind | None, longer: LongerChosen | Non
     if longer is not None and longer.n >= MIN_PAIRS:
         for word, num_right in (("longer", longer.num_longer), ("shorter", longer.num_shorter)):
             if num_right / longer.n >= LENGTH_RULE_FRAC:
-                share = f"{num_right} of {longer.n} pairs ({num_right / longer.n:.0%})"
+                share = f"{num_right} of {counted(longer.n, 'pair')} ({num_right / longer.n:.0%})"
                 yield (
                     f"The {word} answer is chosen in {share}. "
                     "A reward model can reach this accuracy from length alone."

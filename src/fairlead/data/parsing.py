@@ -8,6 +8,7 @@ import math
 from collections.abc import Callable, Mapping
 from typing import Any, Literal, NoReturn, cast
 
+from fairlead.core.plural import counted
 from fairlead.data.message_parsing import decode_json, parse_message
 from fairlead.data.records import (
     Binary,
@@ -121,7 +122,7 @@ def parse_ranking(row: Row, where: RowLocation) -> Ranking:
             where,
             "ranks",
             ranks,
-            f"has {len(ranks)} ranks for {len(answers)} completions",
+            f"has {counted(len(ranks), 'rank')} for {counted(len(answers), 'completion')}",
             "Give each answer one rank.",
         )
     parsed = []
@@ -211,7 +212,13 @@ def parse_stepwise(row: Row, where: RowLocation) -> Stepwise:
         )
     if len(labels) != len(steps):
         remedy = "Give each step one label, and remove steps without a label."
-        reject_row(where, "labels", labels, f"has {len(labels)} labels for {len(steps)} steps", remedy)
+        reject_row(
+            where,
+            "labels",
+            labels,
+            f"has {counted(len(labels), 'label')} for {counted(len(steps), 'step')}",
+            remedy,
+        )
     return Stepwise(
         prompt=read_prompt(row, where),
         completions=tuple(steps),

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from typing import NamedTuple, TypeAlias
 
 from fairlead.core.errors import DataError
+from fairlead.core.plural import counted
 from fairlead.core.seed import derive_rng
 from fairlead.data.records import Comparison, Messages, Ranking, carried, prompt_text
 
@@ -41,12 +42,14 @@ def select_usable(
             usable.append(record)
     if num_ties == len(preferences) and not usable:
         raise DataError(
-            f"{source}: all {len(preferences)} rows are ties, so there is nothing to learn. "
+            f"{source}: all {counted(len(preferences), 'row')} are ties, so there is nothing to learn. "
             "Add comparisons with a preferred answer."
         )
     if not usable:
         why = f"none judges {', '.join(aspects)}" if aspects else "each is a tie or has weight 0"
-        raise DataError(f"{source}: none of its {len(preferences)} rows can be used for training: {why}.")
+        raise DataError(
+            f"{source}: none of its {counted(len(preferences), 'row')} can be used for training: {why}."
+        )
     return UsablePreferences(usable, num_ties, num_unusable)
 
 

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import NamedTuple, NoReturn
 
 from fairlead.core.errors import DataError
+from fairlead.core.plural import counted
 
 MAX_SHOWN = 10  # problems listed in one error; the total is always given
 MAX_VALUE_CHARS = 60  # long enough to recognise the row, short enough for one line
@@ -67,5 +68,5 @@ def bad_rows_error(problems: Sequence[RowProblem], num_bad: int, num_rows: int, 
     """One error for all bad rows of a source: the first few problems and the total."""
     lines = [str(problem) for problem in problems[:MAX_SHOWN]]
     only_first = f" (first {len(lines)} shown)" if num_bad > len(lines) else ""
-    lines.append(f"{num_bad} of {num_rows} rows cannot be used{only_first}. {remedy}")
+    lines.append(f"{num_bad} of {counted(num_rows, 'row')} cannot be used{only_first}. {remedy}")
     return DataError("\n".join(lines))

@@ -12,6 +12,7 @@ from typing import TypeVar
 
 from fairlead.core import files, jsonl
 from fairlead.core.errors import ConfigError, DataError
+from fairlead.core.plural import counted
 from fairlead.core.seed import derive_seed
 from fairlead.data.prompt_digest import prompt_digest, trained_prompt_digests
 from fairlead.data.record_reader import guess_kind, parse_rows
@@ -117,7 +118,8 @@ def split_file(
         _require_both_sides(counts["train"], counts["held-out"], held_out=held_out, seed=seed)
         if out_judge is not None and not counts["judge"]:
             raise DataError(
-                f"judge = {judge:g}, seed = {seed}: the judge's side of {sum(counts.values())} rows is "
+                f"judge = {judge:g}, seed = {seed}: the judge's "
+                f"side of {counted(sum(counts.values()), 'row')} is "
                 "empty. Add rows of other prompts, or change the share or the seed."
             )
     assert kind is not None, "a row was written, so its kind is known"
@@ -141,7 +143,8 @@ def _require_both_sides(num_train: int, num_held_out: int, *, held_out: float, s
         if not count:
             total = num_train + num_held_out
             raise DataError(
-                f"held_out = {held_out:g}, seed = {seed}: the {side} side of {total} rows is empty. "
+                f"held_out = {held_out:g}, seed = {seed}: the "
+                f"{side} side of {counted(total, 'row')} is empty. "
                 "Add rows of other prompts, hold out another share, or use another seed: a side of an "
                 "earlier split with this seed cannot be split by it again."
             )

@@ -14,6 +14,7 @@ from itertools import pairwise
 from typing import NamedTuple
 
 from fairlead.core.errors import DataError, FairleadError, ModelError
+from fairlead.core.plural import counted
 from fairlead.data.records import Message
 from fairlead.encoding import row_proof
 from fairlead.encoding.chat_format import ChatFormat, Tools
@@ -328,4 +329,4 @@ def _gaps(chat: ChatFormat, generated: Sequence[tuple[int, int]] | None) -> list
 
 def _check_length(num_tokens: int, max_tokens: int | None) -> None:
     if max_tokens is not None and num_tokens > max_tokens:
-        raise TooLong(f"the conversation has {num_tokens} tokens; at most {max_tokens} fit.")
+        raise TooLong(f"the conversation has {counted(num_tokens, 'token')}; at most {max_tokens} fit.")

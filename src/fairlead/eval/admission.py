@@ -79,7 +79,8 @@ def examine(
         )
     if not fitting:
         raise DataError(
-            f"{source}: all {len(encoded)} pairs are longer than the model's limit of {longest} tokens. "
+            f"{source}: all {counted(len(encoded), 'pair')} {agreeing(len(encoded), 'is')} longer than "
+            f"the model's limit of {longest} tokens. "
             "Bring shorter pairs, or a model with a longer context."
         )
     rows = [pair for pair in encoded if pair is not None]

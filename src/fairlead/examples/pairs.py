@@ -14,6 +14,7 @@ import torch
 from torch import Tensor
 
 from fairlead.core.errors import DataError
+from fairlead.core.plural import counted
 from fairlead.data.records import Comparison, Messages, Record
 from fairlead.data.split import split_by_prompt, without_trained_prompts
 from fairlead.encoding.batching import collate
@@ -117,7 +118,7 @@ def encode_and_split(
     )
     if not result.fitted:
         raise DataError(
-            f"{source}: none of its {len(records)} records fits into the model's context. "
+            f"{source}: none of its {counted(len(records), 'record')} fits into the model's context. "
             "Use shorter rows or a model with a longer context."
         )
     # Rows of a prompt stay together although each may have lost another part of it.
@@ -194,7 +195,8 @@ def encode_prompts(
             continue
         if policy.context is not None and len(tokens) + max_new_tokens > policy.context:
             raise DataError(
-                f"{source}: record {i}: the prompt has {len(tokens)} tokens. With {max_new_tokens} new "
+                f"{source}: record {i}: the prompt has "
+                f"{counted(len(tokens), 'token')}. With {max_new_tokens} new "
                 "tokens it "
                 f"exceeds the model's context of {policy.context}. Lower max_new_tokens or shorten the "
                 "prompt."

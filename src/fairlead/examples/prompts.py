@@ -64,7 +64,7 @@ def fit_prompts(
     if long:
         assert limit is not None, "a prompt is longer than a limit"
         if choice == "error":
-            listed = [f"record {i + 1} has {n:,} tokens" for i, n in list(long.items())[:MAX_LISTED]]
+            listed = [f"record {i + 1} has {counted(n, 'token')}" for i, n in list(long.items())[:MAX_LISTED]]
             more = f", and {len(long) - MAX_LISTED:,} more" if len(long) > MAX_LISTED else ""
             raise DataError(
                 f"{source}: {counted(len(long), 'prompt')} of {len(records):,} "
@@ -73,7 +73,7 @@ def fit_prompts(
                 f"{_remedies(policy, records, long, limit, source, spelling)}"
             )
         for i in long:
-            where = f"{source}: record {i + 1}, cut to {limit} tokens"
+            where = f"{source}: record {i + 1}, cut to {counted(limit, 'token')}"
             shorter = None if choice == "drop" else _cut(policy, records[i], limit, where)
             counts[DROPPED if shorter is None else CUT] += 1
             if shorter is not None:

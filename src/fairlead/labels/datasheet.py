@@ -15,6 +15,7 @@ from typing import Any, Literal
 
 from sqlalchemy import Connection
 
+from fairlead.core.plural import agreeing, counted
 from fairlead.labels import agreement, campaigns
 from fairlead.labels.campaigns import Campaign
 from fairlead.labels.items import Item
@@ -106,7 +107,11 @@ def _rows_section(counts: Mapping[str, Any], filters: Mapping[str, Any]) -> list
     )
     return [
         _block("heading", "Rows"),
-        _block("text", f"{used}. {counts['items']:,} items have at least one row."),
+        _block(
+            "text",
+            f"{used}. {counted(counts['items'], 'item')} "
+            f"{agreeing(counts['items'], 'has')} at least one row.",
+        ),
         _table(files),
         Block("list", tuple((line,) for line in _filter_lines(filters))),
         *([_table(left)] if len(left) > 1 else []),
@@ -162,7 +167,7 @@ def _raters_section(judgements: Sequence[Judgement]) -> list[Block]:
         _block("heading", "Raters"),
         _block(
             "text",
-            f"{len(by_rater)} raters. The names are pseudonyms. "
+            f"{counted(len(by_rater), 'rater')}. The names are pseudonyms. "
             "The data does not contain the persons behind them, and the link to a person can be erased.",
         ),
         _table(rows),
@@ -184,8 +189,10 @@ def _agreement_section(campaign: Campaign, judgements: Sequence[Judgement]) -> l
         else "All values are equal, so alpha is undefined."
     )
     text = (
-        f"Of pairs of raters who judged the same item, {_interval(measured.agreement.raw)} agree on "
-        f"{measured.compared}. {measured.num_items:,} items were compared. {alpha}"
+        "Of pairs of raters who judged the same item, "
+        f"{_interval(measured.agreement.raw)} agree on "
+        f"{measured.compared}. {counted(measured.num_items, 'item')} "
+        f"{agreeing(measured.num_items, 'was')} compared. {alpha}"
     )
     return [_block("heading", "Agreement"), _block("text", text)]
 
@@ -229,7 +236,8 @@ def _items_section(campaign: Campaign, data: DatasheetInput) -> list[Block]:
         )
     if (first := _first_shown_share(campaign, data.judgements)) is not None:
         text = (
-            f"The answer shown first was preferred in {_interval(first)} of {first.n:,} decided comparisons. "
+            f"The answer shown first was preferred in {_interval(first)} "
+            f"of {counted(first.n, 'decided comparison')}. "
             "Positions were balanced in blocks."
         )
         blocks.append(_block("text", text))
@@ -244,7 +252,7 @@ def _guidelines_section(
     for version in sorted(counts):
         guidelines = campaigns.get_guidelines(connection, campaign.id, version) if version else None
         title = f"Version {version}" if version else "No guidelines"
-        blocks.append(_block("text", f"{title}: {counts[version]:,} judgements."))
+        blocks.append(_block("text", f"{title}: {counted(counts[version], 'judgement')}."))
         blocks += [_block("verbatim", guidelines.text)] if guidelines else []
     return blocks
 
@@ -256,8 +264,9 @@ def _limits(campaign: Campaign, data: DatasheetInput, counts: Mapping[str, Any])
         "The rows show what these raters preferred under these guidelines. Others may prefer other answers."
     ]
     if len(by_rater) < FEW_RATERS:
+        habits = "their shared habits" if len(by_rater) > 1 else "the habits of one person"
         limits.append(
-            f"Only {len(by_rater)} raters made the judgements, so their shared habits dominate the data."
+            f"Only {counted(len(by_rater), 'rater')} made the judgements, so {habits} dominate the data."
         )
     name, most = by_rater.most_common(1)[0]
     if len(by_rater) > 1 and most / len(judgements) > DOMINANT_FRAC:

@@ -15,6 +15,7 @@ from typing import Any
 
 from sqlalchemy import Connection, Text, and_, cast, func, or_, select
 
+from fairlead.core.plural import counted
 from fairlead.labels import flags, items, leases, stranded, throughput
 from fairlead.labels.assignments import assignment_table
 from fairlead.labels.campaigns import Campaign
@@ -355,7 +356,7 @@ def _share(counts: Sequence[int]) -> Interval | None:
 def _without_texts(value: Mapping[str, Any]) -> dict[str, Any]:
     """Replace a written text by its length, and leave out edits."""
     return {
-        key: f"{len(inner.split()):,} words" if key == "text" else inner
+        key: counted(len(inner.split()), "word") if key == "text" else inner
         for key, inner in value.items()
         if key != "edit"
     }

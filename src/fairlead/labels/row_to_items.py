@@ -12,6 +12,7 @@ from itertools import chain, combinations, islice
 from typing import Any, Literal, TypeAlias, get_args
 
 from fairlead.core.errors import DataError
+from fairlead.core.plural import counted
 from fairlead.data import importer
 from fairlead.data.file_source import SourceRow
 from fairlead.data.parsing import check_turns, parse_row, read_messages
@@ -354,7 +355,9 @@ def _group_answers(row: ParsedRow, kind: TaskKind, pairs: Pairing) -> list[Seque
         return [()]
     if kind == "edit" or low != high:
         if not low <= len(row.answers) <= high:
-            reason = f"has {len(row.answers)} answers; an item of kind {kind} takes {low} to {high}"
+            reason = (
+                f"has {counted(len(row.answers), 'answer')}; an item of kind {kind} takes {low} to {high}"
+            )
             reject_row(row.where, "completions", None, reason, "Remove answers, or choose the kind pairwise.")
         return [row.answers]
     if high == 1:
@@ -377,7 +380,9 @@ def _group_answers(row: ParsedRow, kind: TaskKind, pairs: Pairing) -> list[Seque
         )
     if pairs == "all":
         if len(row.answers) > MOST_PAIRED:
-            reason = f"has {len(row.answers)} answers; all pairs can be formed of at most {MOST_PAIRED}"
+            reason = (
+                f"has {counted(len(row.answers), 'answer')}; all pairs can be formed of at most {MOST_PAIRED}"
+            )
             reject_row(
                 row.where,
                 "completions",

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from fairlead.core.errors import ModelError
-from fairlead.core.plural import counted
+from fairlead.core.plural import agreeing, counted
 from fairlead.store.artifact import MANIFEST
 
 PICKLES = ("*.bin", "*.pt", "*.pth", "*.ckpt", "*.pkl")
@@ -220,7 +220,9 @@ def read_header(path: Path) -> dict[str, Any]:
         start = file.read(8)
         length = struct.unpack("<Q", start)[0] if len(start) == 8 else 0
         if not 2 <= length <= size - 8:
-            raise _not_whole(path, f"{size} bytes are too few, or not safetensors")
+            raise _not_whole(
+                path, f"{counted(size, 'byte')} {agreeing(size, 'is')} too few, or not safetensors"
+            )
         try:
             header = json.loads(file.read(length))
             header.pop("__metadata__", None)
@@ -229,7 +231,7 @@ def read_header(path: Path) -> dict[str, Any]:
             raise _not_whole(path, "its header cannot be read") from error
     expected = 8 + length + end
     if size < expected:
-        raise _not_whole(path, f"it has {size} of {expected} bytes")
+        raise _not_whole(path, f"it has {size:,} of {counted(expected, 'byte')}")
     return header  # type: ignore[no-any-return]
 
 
@@ -300,7 +302,7 @@ def check_adapter_folder(folder: Path) -> None:
         shards = sorted(folder.glob("adapter_model-*.safetensors"))
         if shards:
             raise ModelError(
-                f"{folder}: the adapter's weights are in {len(shards)} shards. "
+                f"{folder}: the adapter's weights are in {counted(len(shards), 'shard')}. "
                 f"Save the adapter again with one {ADAPTER_WEIGHTS}."
             )
         inner = next(_inner_models(folder), None)
@@ -354,7 +356,8 @@ def _indexed_shards(folder: Path) -> list[Path]:
     missing = [path.name for path in paths if not path.is_file()]
     if missing:
         raise ModelError(
-            f"{folder}: {len(missing)} of {len(paths)} shards that {INDEX} lists are missing, "
+            f"{folder}: {len(missing)} of {counted(len(paths), 'shard')} "
+            f"that {INDEX} lists {agreeing(len(missing), 'is')} missing, "
             f"{missing[0]} first. Download them."
         )
     held = {path.name: read_header(path) for path in paths}

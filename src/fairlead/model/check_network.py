@@ -8,6 +8,7 @@ from torch import Tensor
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from fairlead.core.errors import ModelError
+from fairlead.core.plural import counted
 
 # What a network can raise when it is run in a way that it was not written for.
 FAULTS = (
@@ -57,7 +58,8 @@ def check_vocabulary(network: PreTrainedModel, tokenizer: PreTrainedTokenizerBas
         name, largest = max(needed.items(), key=lambda pair: pair[1])
         raise ModelError(
             f"{reference}: the tokenizer has token ids up to {largest} ({name}), but the network has "
-            f"embeddings for {num_rows} tokens only. The files come from different models, or tokens were "
+            f"embeddings for {counted(num_rows, 'token')} only. "
+            "The files come from different models, or tokens were "
             "added without resize_token_embeddings."
         )
 

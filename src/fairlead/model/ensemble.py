@@ -13,6 +13,7 @@ from typing import Any
 
 from fairlead.core import files
 from fairlead.core.errors import ModelError
+from fairlead.core.plural import counted
 
 SIZE_FIELD = "reward_members"  # field of config.json
 
@@ -36,7 +37,8 @@ def member_folders(reference: str) -> list[str]:
         names = [f"member-{k}" for k in range(1, size)]
     if names is None or set(names) != present:
         raise ModelError(
-            f"{reference}: config.json declares an ensemble of {size} members, but besides member 0 the "
+            f"{reference}: config.json declares an ensemble of "
+            f"{counted(size, 'member') if isinstance(size, int) else size}, but besides member 0 the "
             "folder "
             f"holds {', '.join(sorted(present)) or 'none'}. Copy the whole folder again, or train the "
             "model again."

@@ -10,6 +10,7 @@ from typing import NamedTuple, get_args
 from transformers import PreTrainedConfig
 
 from fairlead.core.errors import ModelError
+from fairlead.core.plural import counted
 from fairlead.ops.pool_names import StepPool
 
 
@@ -103,7 +104,8 @@ def check_reward_config(config: PreTrainedConfig, reference: str) -> None:
     if aspects is None:
         if config.num_labels != 1:
             raise ModelError(
-                f"{reference}: has {config.num_labels} labels. A reward model has one label, or one for each "
+                f"{reference}: has {counted(config.num_labels or 0, 'label')}. "
+                "A reward model has one label, or one for each "
                 "of its reward_aspects."
             )
         return

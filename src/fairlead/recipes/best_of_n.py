@@ -20,6 +20,7 @@ from typing import Any, Literal
 from fairlead.core import files, jsonl
 from fairlead.core.config import Advanced, DatasetRef, ModelRef, RewardModelRef
 from fairlead.core.errors import DataError, require, require_positive
+from fairlead.core.plural import counted
 from fairlead.core.progress import progress
 from fairlead.core.seed import derive_rng
 from fairlead.data.record_reader import read_prompts
@@ -147,7 +148,8 @@ def main(config: Config, run: Run, *, open_engine: Callable[[Policy], Engine] = 
             prompt_ids = range(start, min(start + part_size, len(prompts)))
             if not path.exists():
                 run.stop.raise_if_set(
-                    f"Stopped after {start} of {len(prompts)} prompts. Run the same command to continue."
+                    f"Stopped after {start} of {counted(len(prompts), 'prompt')}. "
+                    "Run the same command to continue."
                 )
                 repeated_ids = [prompt_id for prompt_id in prompt_ids for _ in range(config.n)]
                 request = SampleRequest(
@@ -231,7 +233,7 @@ def main(config: Config, run: Run, *, open_engine: Callable[[Policy], Engine] = 
     if not demonstrations:
         reasons = ", ".join(f"{name} {count}" for name, count in dropped.items())
         raise DataError(
-            f"{config.name}: no answer was kept ({reasons} of {len(answers)} prompts). "
+            f"{config.name}: no answer was kept ({reasons} of {counted(len(answers), 'prompt')}). "
             "Raise max_new_tokens, or lower min_score."
         )
 

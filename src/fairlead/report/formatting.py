@@ -7,6 +7,8 @@ import math
 import re
 from typing import TYPE_CHECKING
 
+from fairlead.core.plural import agreeing
+
 if TYPE_CHECKING:  # loads scipy, which every command would pay for
     from fairlead.stats.interval import Interval
 
@@ -96,4 +98,4 @@ def duration(seconds: float) -> str:
 
 def count(n: int, thing: str) -> str:
     """1 prompt, 300 prompts"""
-    return f"{n:,}{NARROW_SPACE if n >= 1000 else ' '}{thing}{'' if n == 1 else 's'}"
+    return f"{n:,}{NARROW_SPACE if n >= 1000 else ' '}{agreeing(n, thing)}"

@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from typing import Protocol
 
 from fairlead.core.errors import DataError
+from fairlead.core.plural import counted
 from fairlead.model.policy import Policy
 from fairlead.rollout.records import Decode, Rollout, SampleRequest
 from fairlead.rollout.sampler import Method, allows_slots, sample
@@ -100,7 +101,10 @@ def check_rollouts(
     `vocab_size` is the number of tokens that the network can embed.
     """
     if len(rollouts) != len(request.prompts):
-        raise DataError(f"The engine returned {len(rollouts)} rollouts for {len(request.prompts)} prompts.")
+        raise DataError(
+            f"The engine returned {counted(len(rollouts), 'rollout')} "
+            f"for {counted(len(request.prompts), 'prompt')}."
+        )
     for index, (rollout, prompt) in enumerate(zip(rollouts, request.prompts, strict=True)):
         fault = (
             _prompt_fault(rollout, prompt)
@@ -122,17 +126,17 @@ def _prompt_fault(rollout: Rollout, prompt: Sequence[int]) -> str | None:
 def _token_fault(rollout: Rollout, vocab_size: int, max_new_tokens: int) -> str | None:
     tokens, logps = rollout.tokens, rollout.logps
     if not 0 < len(tokens) <= max_new_tokens:
-        return f"it has {len(tokens)} tokens; 1 to {max_new_tokens} were requested"
+        return f"it has {counted(len(tokens), 'token')}; 1 to {max_new_tokens} were requested"
     for position, token in enumerate(tokens):
         if type(token) is not int or not 0 <= token < vocab_size:
             return f"token {position} is {token!r:.40}; token ids are 0 to {vocab_size - 1}"
     if len(logps) != len(tokens):
-        return f"it has {len(logps)} log-probabilities for {len(tokens)} tokens"
+        return f"it has {len(logps)} log-probabilities for {counted(len(tokens), 'token')}"
     for position, logp in enumerate(logps):
         if type(logp) not in (int, float) or not MIN_LOGP <= logp <= 0:
             return f"the log-probability of token {position} is {logp!r:.40}; it must be finite and at most 0"
     if type(rollout.num_reused) is not int or not 0 <= rollout.num_reused <= len(tokens):
-        return f"num_reused = {rollout.num_reused!r:.40} for {len(tokens)} tokens"
+        return f"num_reused = {rollout.num_reused!r:.40} for {counted(len(tokens), 'token')}"
     return None
 
 
@@ -156,10 +160,10 @@ def _ending_fault(
             f"means {finish_reason!r}"
         )
     if finish_reason == "length" and len(tokens) < request.params.max_new_tokens:
-        return f"it was cut off after {len(tokens)} of {request.params.max_new_tokens} tokens"
+        return f"it was cut off after {len(tokens)} of {counted(request.params.max_new_tokens, 'token')}"
     return None
 
 
 def _abridged(tokens: Sequence[int]) -> str:
     ellipsis = ", ..." if len(tokens) > 8 else ""
-    return f"[{', '.join(map(str, tokens[:8]))}{ellipsis}] ({len(tokens)} tokens)"
+    return f"[{', '.join(map(str, tokens[:8]))}{ellipsis}] ({counted(len(tokens), 'token')})"

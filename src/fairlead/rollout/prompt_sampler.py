@@ -6,6 +6,7 @@ from dataclasses import dataclass, replace
 from torch import Tensor
 
 from fairlead.core.errors import DataError
+from fairlead.core.plural import counted
 from fairlead.data.record_reader import read_prompts
 from fairlead.data.records import Messages, Prompt
 from fairlead.encoding.batching import Batch, collate
@@ -65,7 +66,7 @@ class PromptSampler:
         """Raise DataError if there are too few prompts for one step."""
         if len(self) < prompts_per_step:
             raise DataError(
-                f"{source}: has {len(self)} prompts, but a step samples {prompts_per_step}. "
+                f"{source}: has {counted(len(self), 'prompt')}, but a step samples {prompts_per_step}. "
                 "Lower batch or add prompts."
             )
 

@@ -14,6 +14,7 @@ import torch
 from torch import Tensor
 
 from fairlead.core.errors import DataError, ModelError
+from fairlead.core.plural import counted
 from fairlead.data.records import Message, Messages, Prompt
 from fairlead.encoding.chat import Encoded
 from fairlead.encoding.chat_format import Tools
@@ -121,7 +122,7 @@ class PromptTrial:
         for (judge, context), count in self._long.items():
             score = f"unreadable_score = {self._scoring.unreadable_score:g}"
             run.warn(
-                f"{judge}: {count} of {len(self.rows)} prompts and max_new_tokens = "
+                f"{judge}: {count} of {counted(len(self.rows), 'prompt')} and max_new_tokens = "
                 f"{self._max_new_tokens} may pass its context of {context} tokens. An answer that does "
                 f"scores {score}. Lower max_new_tokens, or take a judge with a longer context."
             )
@@ -135,7 +136,7 @@ class PromptTrial:
         shown += ["..."] if len(self._problems) > NUM_SHOWN else []
         what = (
             f"{self._source}: {' and '.join(self._judges)} cannot read {len(self._problems)} of "
-            f"{len(self.rows)} prompts ({'; '.join(shown)})"
+            f"{counted(len(self.rows), 'prompt')} ({'; '.join(shown)})"
         )
         if not self._drops or not kept:
             # The option of the commands that have one leaves both out.
@@ -160,7 +161,7 @@ def announced(run: Run, judge: str, reward: Reward, scoring: Scoring) -> Reward:
         if scores.problem and not has_warned:
             has_warned = True
             run.warn(
-                f"{judge}: cannot read {int(scores.unreadable.sum())} of {len(answers)} answers "
+                f"{judge}: cannot read {int(scores.unreadable.sum())} of {counted(len(answers), 'answer')} "
                 f"({scores.problem.rstrip('.')}). Such answers score unreadable_score = "
                 f"{scoring.unreadable_score:g} and are counted."
             )

@@ -23,6 +23,7 @@ from types import FrameType, ModuleType
 from typing import Any, NoReturn, TypeVar
 
 from fairlead.core.errors import ConfigError, FairleadError, RuleError
+from fairlead.core.plural import counted
 from fairlead.data.records import to_row
 from fairlead.rollout.records import Answer
 
@@ -205,7 +206,7 @@ class _Call:
             where += f" to row {answers[0].number} of the prompts" if answers[0].number else ""
         else:
             numbers = [answer.number for answer in answers if answer.number]
-            where = f" on {len(answers)} answers"
+            where = f" on {counted(len(answers), 'answer')}"
             where += f" to rows {min(numbers)} to {max(numbers)} of the prompts" if numbers else ""
         raise RuleError(f"{self._target}: {self._name}{where} {what}. Correct the rule.") from cause
 

@@ -13,6 +13,7 @@ from starlette.datastructures import Headers
 from starlette.responses import JSONResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from fairlead.core.plural import counted
 from fairlead.labels import attempts
 from fairlead.labels.database import Database
 from fairlead.labels.errors import StudioError
@@ -170,4 +171,6 @@ class _TooSlow(Exception):
 
 
 def _format_wait(seconds: float) -> str:
-    return f"{max(1, round(seconds))} seconds" if seconds < 90 else f"{round(seconds / 60)} minutes"
+    return (
+        counted(max(1, round(seconds)), "second") if seconds < 90 else counted(round(seconds / 60), "minute")
+    )

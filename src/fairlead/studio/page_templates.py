@@ -11,6 +11,7 @@ import jinja2
 from fastapi import Request
 from starlette.responses import HTMLResponse
 
+from fairlead.core.plural import counted
 from fairlead.studio import safe_html
 from fairlead.studio.auth import Viewer
 
@@ -25,7 +26,9 @@ def environment() -> jinja2.Environment:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    templates.filters.update(day=day, minute=minute, initials=initials, rendered=safe_html.render)
+    templates.filters.update(
+        day=day, minute=minute, initials=initials, rendered=safe_html.render, counted=counted
+    )
     return templates
 
 

@@ -14,6 +14,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Literal, TypeAlias
 
+from fairlead.core.plural import agreeing, counted
 from fairlead.store.project import Project
 from fairlead.studio import project_files
 from fairlead.studio.project_files import number, table, text, whole
@@ -84,11 +85,14 @@ def read_run(project: Project, run_id: str) -> RunDetail:
     if is_cut:
         remarks.append("The file of metrics is very long, so only its last part is shown.")
     if num_invalid:
-        remarks.append(f"{num_invalid:,} lines of metrics are not JSON objects and are left out.")
+        remarks.append(
+            f"{counted(num_invalid, 'line')} of metrics {agreeing(num_invalid, 'is')} "
+            f"no JSON and {agreeing(num_invalid, 'is')} left out."
+        )
     events, _, _ = project_files.read_rows(folder / "events.jsonl", 1 << 20)
     metrics, num_left_out = _metrics(rows)
     if num_left_out:
-        remarks.append(f"{num_left_out:,} more metrics are not shown.")
+        remarks.append(f"{counted(num_left_out, 'more metric')} {agreeing(num_left_out, 'is')} not shown.")
     code = table(request.get("code"))
     return RunDetail(
         line=_line(folder, _changed_at(folder), _held_locks()),

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from fairlead.core import jsonl
+from fairlead.core.plural import counted
 from fairlead.store.artifact import Artifact
 from fairlead.store.run import Run
 
@@ -98,7 +99,10 @@ def report(run: Run) -> None:
     ill = [sign for sign in signs if sign.num_ill > WARN_SHARE * sign.num_steps]
     if ill:
         run.warn(
-            "; ".join(f"in {sign.num_ill} of {sign.num_steps} steps {sign.meaning}" for sign in ill) + "."
+            "; ".join(
+                f"in {sign.num_ill} of {counted(sign.num_steps, 'step')} {sign.meaning}" for sign in ill
+            )
+            + "."
         )
 
 
@@ -110,7 +114,8 @@ def report_learning(run: Run) -> None:
 def report_equal_scores(run: Run, num_prompts: int) -> None:
     """For best of n: all answers to each prompt scored the same, so that choosing the best chose nothing."""
     sentence = (
-        f"nothing was chosen: to each of {num_prompts} prompts all responses scored the same ({EQUAL})."
+        f"nothing was chosen: to each of {counted(num_prompts, 'prompt')} "
+        f"all responses scored the same ({EQUAL})."
     )
     run.event("health", **{NOTHING_LEARNED: sentence})
     run.warn(sentence)
@@ -175,8 +180,8 @@ def _write(run: Run, signs: Sequence[Sign], nothing: Sequence[Sign]) -> None:
 
 
 def _sentence(signs: Sequence[Sign]) -> str:
-    counted = [f"in {sign.num_ill} of {sign.num_steps} steps {sign.meaning}" for sign in signs]
-    return f"nothing was learned: {'; '.join(counted)}."
+    findings = [f"in {sign.num_ill} of {counted(sign.num_steps, 'step')} {sign.meaning}" for sign in signs]
+    return f"nothing was learned: {'; '.join(findings)}."
 
 
 def _is_loss(name: str, row: Row) -> bool:

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from fairlead.core import files
+from fairlead.core.plural import counted
 from fairlead.store.run import Run
 from fairlead.train import checkpoint
 from fairlead.train.checkpoint import State
@@ -53,7 +54,7 @@ def judge_step(
         return Decision(_memory(best_step, best, steps_below), False, "")
     breach = (
         f"the probe was {quality:.3g}, more than {guard.probe_drop:g} below its best of {best:.3g} "
-        f"after step {best_step:.0f}, {steps_below} times in a row"
+        f"after step {best_step:.0f}, {counted(steps_below, 'time')} in a row"
     )
     return Decision(_memory(best_step, best), False, breach)
 

@@ -10,6 +10,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
+from fairlead.core.plural import counted
 from fairlead.data.column_meaning import is_blank, meaning_of
 from fairlead.data.formats import chat_turns, feedback
 from fairlead.data.formats.feedback import Outcomes
@@ -188,7 +189,7 @@ def _record(
     if len(names) == 2:
         return _choice(task, names, question, value, rater, where)
     if judgement.kind == "choice" or len(names) != 1:
-        why = f"is about {len(names)} answers, where a choice needs two"
+        why = f"is about {counted(len(names), 'answer')}, where a choice needs two"
         remedy = "Call the answers response_1 and response_2."
         reject_row(where, question, value, why, remedy)
     thumb = feedback.thumb_under(question, value)
@@ -273,7 +274,13 @@ def _mark(task: Task, judgement: Judgement, where: RowLocation) -> Record:
     names = names or tuple(task.answers)
     if len(names) != 1:
         remedy = "Name the question after the answer, such as rating_response_1."
-        reject_row(where, question, value, f"is about {len(names)} answers, where a mark needs one", remedy)
+        reject_row(
+            where,
+            question,
+            value,
+            f"is about {counted(len(names), 'answer')}, where a mark needs one",
+            remedy,
+        )
     mark = feedback.as_number(value)
     if mark is None or not LOWEST_MARK <= mark <= HIGHEST_MARK:
         remedy = f"Marks go from {LOWEST_MARK} (worst) to {HIGHEST_MARK} (best); rescale others."

@@ -10,6 +10,7 @@ could be read in two ways, such as 0, is refused.
     {"prompt": …, "initial_reason_steps": …, "chosen": …, "rejected": …}                Step-DPO
 """
 
+from fairlead.core.plural import counted
 from fairlead.data.column_meaning import is_blank
 from fairlead.data.formats import chat_turns, feedback
 from fairlead.data.formats.format import Conversion, Format, LeftOut, Row
@@ -82,7 +83,7 @@ def _better(row: Row, pair: tuple[str, str], where: RowLocation) -> int | None:
     columns = [column for column in VERDICTS if not is_blank(row.get(column))]
     if len(columns) != 1:
         remedy = f"Keep one of them with --ignore; verdicts are {', '.join(VERDICTS)}."
-        reject_row(where, "", None, f"has {len(columns)} verdicts on its two answers", remedy)
+        reject_row(where, "", None, f"has {counted(len(columns), 'verdict')} on its two answers", remedy)
     (column,) = columns
     value = row[column]
     number = None if isinstance(value, bool) else feedback.as_number(value)

@@ -10,6 +10,7 @@ Only submitted responses count.  Suggestions come from models, so they travel in
 from dataclasses import dataclass, field
 from typing import Any
 
+from fairlead.core.plural import counted
 from fairlead.data.column_meaning import is_blank
 from fairlead.data.formats import annotation, feedback
 from fairlead.data.formats.annotation import Judgement, Task
@@ -146,7 +147,7 @@ def _entries(row: Row, column: str, where: RowLocation) -> list[dict[str, Any]]:
         if is_blank(items):
             items = [None] * len(values)
         if not isinstance(items, list) or len(items) != len(values):
-            why = f"does not hold one value for each of {len(values)} responses"
+            why = f"does not hold one value for each of {counted(len(values), 'response')}"
             reject_row(where, f"{column}.{name}", items, why, "Export the records again.")
         beside[name] = items
     return [

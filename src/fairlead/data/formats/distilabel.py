@@ -9,6 +9,7 @@ Higher ratings are better.  A generation without a rating is left out of the ran
 
 from typing import Any
 
+from fairlead.core.plural import counted
 from fairlead.data.column_meaning import is_blank
 from fairlead.data.formats import chat_turns, feedback
 from fairlead.data.formats.format import Conversion, Format, LeftOut, Row
@@ -80,7 +81,7 @@ def _ranking(row: Row, where: RowLocation) -> Conversion:
         return LeftOut("prompts whose generations have no ratings")
     ratings = feedback.read_list(row, column, where)
     if len(ratings) != len(generations):
-        why = f"has {len(ratings)} ratings for {len(generations)} generations"
+        why = f"has {counted(len(ratings), 'rating')} for {counted(len(generations), 'generation')}"
         reject_row(where, column, ratings, why, "Drop the row with --drop.")
     answers: list[Messages] = []
     numbers: list[float] = []

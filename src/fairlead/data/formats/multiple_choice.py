@@ -10,6 +10,7 @@ The prompt shows the options with letters, and the letter of the right one is th
 from string import ascii_uppercase
 from typing import Any
 
+from fairlead.core.plural import counted
 from fairlead.data.column_meaning import is_blank
 from fairlead.data.formats import feedback
 from fairlead.data.formats.format import Conversion, Format, Row
@@ -38,7 +39,7 @@ def convert(row: Row, where: RowLocation) -> Conversion:
         remedy = 'Write ["first", "second"], or drop the row with --drop.'
         reject_row(where, column, row.get(column), "is not a list of options", remedy)
     if len(options) > len(ascii_uppercase):
-        reject_row(where, column, None, f"has {len(options)} options", "Drop the row with --drop.")
+        reject_row(where, column, None, f"has {counted(len(options), 'option')}", "Drop the row with --drop.")
     places = {name: _place(row, name, options, where) for name in ANSWERS}
     named = {name: place for name, place in places.items() if place is not None}
     if not named:

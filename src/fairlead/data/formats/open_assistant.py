@@ -12,6 +12,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from fairlead.core.plural import counted
 from fairlead.data.file_source import SourceRow
 from fairlead.data.formats import feedback
 from fairlead.data.formats.format import Conversion, Converter, Format, LeftOut, Row
@@ -217,7 +218,7 @@ def _tree(tree: str, messages: Sequence[SourceRow]) -> Iterator[SourceRow | RowP
             yield RowProblem(*row.where, "parent_id", parent_id, why, remedy, row.value)
     if len(roots) != 1:
         where = messages[0].where
-        why = f"has {len(roots)} messages without a parent"
+        why = f"has {counted(len(roots), 'message')} without a parent"
         remedy = "A tree begins with one message; import the whole table."
         yield RowProblem(*where, "message_tree_id", tree, why, remedy, messages[0].value)
         return

@@ -7,6 +7,7 @@ from fastapi import APIRouter, Path, Query, Request, Response
 from pydantic import BaseModel, Field
 
 from fairlead.core.errors import FairleadError
+from fairlead.core.plural import counted
 from fairlead.labels import snapshot, snapshot_filters
 from fairlead.labels.snapshot_filters import SnapshotCounts, SnapshotFilters
 from fairlead.studio import page_templates, phrases
@@ -156,7 +157,7 @@ def describe_filters(filters: SnapshotFilters) -> list[str]:
 
 
 def _count_people(raters: tuple[str, ...]) -> str:
-    return "1 person" if len(raters) == 1 else f"{len(raters)} people"
+    return counted(len(raters), "person")
 
 
 def _start_of(day: str) -> str | None:

@@ -5,7 +5,7 @@
 
 import { Refused } from "./api.js";
 import { ChoiceSaver } from "./choice-saver.js";
-import { h } from "./html.js";
+import { count, h } from "./html.js";
 import { preferenceNames, preferenceScale, preferredLetter } from "./pairwise.js";
 import { messageNode } from "./panes.js";
 import { numberedActions } from "./radio-row.js";
@@ -293,7 +293,7 @@ export function chat(task, context) {
       if (!numFinished && incompleteAnswer()) return incompleteAnswer();
       return area.value.trim() ? "Send or clear your message" : "";
     },
-    summary: () => `${numFinished + (turn?.choice ? 1 : 0)} of ${numTurns} turns judged`,
+    summary: () => `${numFinished + (turn?.choice ? 1 : 0)} of ${count(numTurns, "turn")} judged`,
     actionNames: { edit: "Write the next message", ...preferenceNames },
     typedLength: () => ownText().length,
     takeUnsentChoice: () => choices.takeUnsent(),
