@@ -76,5 +76,5 @@ def test_nothing_but_long_demonstrations_is_refused(tmp_path: Path) -> None:
         "completion": [{"role": "assistant", "content": "blue sky " * 500}],
     }
     (tmp_path / "d.jsonl").write_text(json.dumps(row) + "\n")
-    with pytest.raises(DataError, match="none of its 1 records fits into 256 tokens"):
+    with pytest.raises(DataError, match="none of its 1 record fits into 256 tokens"):
         read_mix(policy(tmp_path / "base"), tmp_path / "d.jsonl", source="data/d", too_long="drop")

@@ -115,7 +115,7 @@ async def score(answer):
         ("def score(answer): return [[0] * 10**6]", "TypeError"),
         ("def score(answer): return int('9' * 4000)", "OverflowError"),
         ("def scores(answers):\n while True: yield 1.0", "returned more scores for 2 answers"),
-        ("import numpy\ndef scores(answers): return numpy.array([True])", "returned 1 scores for 2"),
+        ("import numpy\ndef scores(answers): return numpy.array([True])", "returned 1 score for 2"),
         ("def scores(answers): return [True, 1j]", "row 2 of the prompts returned 1j"),
         ("def scores(answers): return {0: 1.0}", "a list of numbers is needed"),
         (

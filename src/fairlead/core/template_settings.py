@@ -28,9 +28,8 @@ NOT_ARGUMENTS = ("messages", "tools", "documents", "add_generation_prompt")  # F
 class Template:
     """How conversations become text.  Without settings the tokenizer's own chat template decides."""
 
-    # a .jinja file, a built-in template (chatml, llama3, gemma, mistral, zephyr, plain), or one of several
-    # templates that the tokenizer has by name; empty is the tokenizer's own.  A path is relative to the
-    # configuration file that names it, on the command line to the working directory, or else to the project
+    # a .jinja file, a built-in template (chatml, llama3, gemma, mistral, zephyr, plain), or the name of
+    # one of the tokenizer's templates; empty is the tokenizer's own
     file: TemplateRef = ""
     # variables for the template, as a JSON object: {"enable_thinking": false}
     arguments: Advanced[str] = ""

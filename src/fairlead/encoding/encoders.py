@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from fairlead.core.errors import DataError
+from fairlead.core.plural import counted
 from fairlead.data.records import Message
 from fairlead.encoding.chat import (
     Encoded,
@@ -99,5 +100,5 @@ class RewardEncoder:
         if not tokens:
             raise DataError("the chat template writes nothing for this conversation.")
         if max_tokens is not None and len(tokens) > max_tokens:
-            raise TooLong(f"the conversation has {len(tokens)} tokens; at most {max_tokens} fit.")
+            raise TooLong(f"the conversation has {counted(len(tokens), 'token')}; at most {max_tokens} fit.")
         return Encoded(tuple(tokens), (False,) * (len(tokens) - 1) + (True,))

@@ -7,6 +7,7 @@ processes run them, so nothing here imports torch.
 from typing import Protocol
 
 from fairlead.core.errors import DataError
+from fairlead.core.plural import agreeing, counted
 from fairlead.data import preferences
 from fairlead.data.preferences import Preference
 from fairlead.data.records import (
@@ -130,7 +131,8 @@ def encode_stepwise(encoder: RewardEncoder, record: Stepwise, max_tokens: int | 
     encoded = encoder.encode(messages, max_tokens=max_tokens, tools=record.tools)
     if sum(encoded.trained) != len(steps):
         raise DataError(
-            f"its {len(steps)} steps have {sum(encoded.trained)} ends among the model's tokens: the chat "
+            f"its {counted(len(steps), 'step')} {agreeing(len(steps), 'has')} "
+            f"{counted(sum(encoded.trained), 'end')} among the model's tokens: the chat "
             "template "
             "changes the answer, or two steps end in one token. Choose another separator or another model."
         )

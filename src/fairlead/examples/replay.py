@@ -6,6 +6,7 @@ from typing import NamedTuple
 from transformers import PreTrainedTokenizerBase
 
 from fairlead.core.errors import DataError
+from fairlead.core.plural import counted
 from fairlead.data import file_source
 from fairlead.data.file_source import SourceRow
 from fairlead.data.pretraining_documents import read_documents
@@ -54,7 +55,8 @@ def read_mix(
     result = fit_records(policy, records, encode_demonstration, longest, too_long, source=source, run=run)
     if not result.fitted:
         raise DataError(
-            f"{source}: none of its {len(records)} records fits into {longest} tokens. Use shorter rows."
+            f"{source}: none of its {counted(len(records), 'record')} fits into "
+            f"{counted(longest, 'token')}. Use shorter rows."
         )
     left_out = {f"{source}: {reason}": number for reason, number in result.left_out.items()}
     return Mix([row for fitted in result.fitted for row in fitted.rows], left_out)

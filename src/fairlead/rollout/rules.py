@@ -131,8 +131,8 @@ class _Call:
         with self._blamed(answers), time_limit(self._timeout_s):
             values = list(islice(values, len(answers) + 1))  # a generator may have no end
         if len(values) != len(answers):
-            number = "more" if len(values) > len(answers) else f"{len(values)}"
-            self._refuse(f"returned {number} scores for {len(answers)} answers", answers)
+            given = "more scores" if len(values) > len(answers) else counted(len(values), "score")
+            self._refuse(f"returned {given} for {counted(len(answers), 'answer')}", answers)
         return [self._number(value, answer) for value, answer in zip(values, answers, strict=True)]
 
     def _columns(self, answer: Answer) -> dict[str, Any]:
