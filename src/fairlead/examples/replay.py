@@ -56,7 +56,7 @@ def read_mix(
     if not result.fitted:
         raise DataError(
             f"{source}: none of its {counted(len(records), 'record')} fits into "
-            f"{counted(longest, 'token')}. Use shorter rows."
+            f"{longest} tokens. Use shorter rows."
         )
     left_out = {f"{source}: {reason}": number for reason, number in result.left_out.items()}
     return Mix([row for fitted in result.fitted for row in fitted.rows], left_out)

@@ -13,6 +13,7 @@ from sqlalchemy import Column, Connection, Integer, String, Table, insert, selec
 
 from fairlead.core import digest, files
 from fairlead.core.errors import DataError
+from fairlead.core.plural import counted
 from fairlead.data import file_source, text_source
 from fairlead.data.row_problem import RowProblem
 from fairlead.labels import events, page_messages, row_to_items
@@ -231,8 +232,8 @@ def _check_unpacked_size(path: Path) -> None:
     num_rows, num_bytes = text_source.load_arrow_source(path).parquet_size(path)
     if num_bytes > MAX_UNPACKED or num_rows > MAX_ROWS:
         raise DataError(
-            f"{path}: unpacks to {num_rows:,} rows and {num_bytes // 2**20:,} MiB; a Parquet file may have "
-            f"{MAX_ROWS:,} rows and {MAX_UNPACKED // 2**20:,} MiB. Split it and upload the parts."
+            f"{path}: unpacks to {counted(num_rows, 'row')} and {num_bytes // 2**20:,} MiB; a "
+            f"Parquet file may have {MAX_ROWS:,} rows and {MAX_UNPACKED // 2**20:,} MiB. Split it and upload the parts."
         )
 
 
