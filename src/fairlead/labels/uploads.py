@@ -233,7 +233,8 @@ def _check_unpacked_size(path: Path) -> None:
     if num_bytes > MAX_UNPACKED or num_rows > MAX_ROWS:
         raise DataError(
             f"{path}: unpacks to {counted(num_rows, 'row')} and {num_bytes // 2**20:,} MiB; a "
-            f"Parquet file may have {MAX_ROWS:,} rows and {MAX_UNPACKED // 2**20:,} MiB. Split it and upload the parts."
+            f"Parquet file may have {MAX_ROWS:,} rows and {MAX_UNPACKED // 2**20:,} MiB. "
+            "Split it and upload the parts."
         )
 
 
