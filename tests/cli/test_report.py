@@ -4,8 +4,10 @@ import dataclasses
 import html
 from pathlib import Path
 
+import pytest
+
 from fairlead.cli.output import visible
-from fairlead.cli.report import _findings
+from fairlead.cli.report_findings import comparisons_of
 from fairlead.core import jsonl
 from fairlead.data.sampled_answers import read_sampled_answers
 from fairlead.store.artifact import find_artifact
@@ -57,7 +59,7 @@ def test_report_of_an_unknown_run_lists_the_known(cli: Cli, project: Path) -> No
 
 
 def test_the_report_of_a_comparison_shows_leaks_and_a_judge_that_paid(
-    cli: Cli, project: Path, tmp_path: Path
+    cli: Cli, project: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     opened = load_project(project)
     prompts = tmp_path / "prompts.jsonl"
@@ -80,4 +82,6 @@ def test_the_report_of_a_comparison_shows_leaks_and_a_judge_that_paid(
     assert evaluation is not None
     metrics = dict(evaluation.manifest.metrics) | {"judge_paid": ["a"]}
     paid = dataclasses.replace(evaluation, manifest=dataclasses.replace(evaluation.manifest, metrics=metrics))
-    assert "This is no evidence of quality." in " ".join(_findings(opened, paid))
+    monkeypatch.setattr("fairlead.cli.report_findings.load_artifacts", lambda _: ([paid], []))
+    (alone,) = comparisons_of(opened, paid)
+    assert "This is no evidence of quality." in " ".join(alone.remarks)

@@ -1,7 +1,7 @@
 import dataclasses
 import re
 
-from fairlead.report.run_page import MOST_EVENTS, RunPage, render_run
+from fairlead.report.run_page import MOST_EVENTS, Comparison, Refusal, RunPage, render_run
 from report import fixtures
 
 
@@ -67,13 +67,28 @@ def test_many_events_are_cut_in_the_middle_and_counted() -> None:
 
 
 def test_a_refusal_and_what_was_left_out_stand_above_the_figures() -> None:
+    refusal = Refusal("The admission report refuses <it>:", ["No better than <chance>."])
     page = dataclasses.replace(
-        fixtures.run_page(), refusals=["No better than <chance>."], left_out={"rows too long": 12, "ties": 3}
+        fixtures.run_page(), refusals=[refusal], left_out={"rows too long": 12, "ties": 3}
     )
     html = render_run(page)
     assert html.index("No better than &lt;chance&gt;.") < html.index('class="figures tiles"')
     assert "Left out: 12 rows too long, 3 ties." in html
-    one = render_run(dataclasses.replace(page, left_out={"ties": 1}, findings=["paid by <itself>"]))
+    assert html.index("The admission report refuses &lt;it&gt;:") < html.index("No better than &lt;chance")
+    comparison = Comparison("evaluation/e", "a wins", ["paid by <itself>"], "rule:<r>", "data/held_out.jsonl")
+    changed = dataclasses.replace(page, left_out={"ties": 1}, comparisons=[comparison], more_comparisons=2)
+    one = render_run(changed)
     assert "Left out: 1 tie." in one
-    assert one.index("paid by &lt;itself&gt;") < one.index('class="figures tiles"')
-    assert "Reasons for refusal" not in render_run(fixtures.run_page())
+    for text in ("a wins", "paid by &lt;itself&gt;", "rule:&lt;r&gt;", "data/held_out.jsonl"):
+        assert one.index(text) < one.index('class="figures tiles"')
+    assert "2 older comparisons not shown." in one
+    without = render_run(fixtures.run_page())
+    assert "refuses" not in without and 'class="comparisons"' not in without
+
+
+def test_every_list_of_the_page_stays_inside_the_margin() -> None:
+    """Lists have no padding unless a class gives it, so a bullet without one hangs left of the text."""
+    comparison = Comparison("evaluation/e", "a wins", ["a remark"], "rule:r", "held_out.jsonl")
+    html = render_run(fixtures.run_page(refusals=[Refusal("Why:", ["reason"])], comparisons=[comparison]))
+    top = html[html.index("<h1>") : html.index("<nav")]
+    assert top.count('<ul class="notes">') == top.count("<ul") == 2

@@ -1,5 +1,6 @@
 """The README's path from a file of pairs to a report, run from the README's own text."""
 
+import html
 import re
 import shutil
 from collections.abc import Callable
@@ -53,7 +54,7 @@ def test_the_path_works_as_printed(
     jsonl.write(tmp_path / "pairs.jsonl", rows)
     shutil.copytree(base, tmp_path / "base")
     monkeypatch.chdir(tmp_path)
-    last = None
+    last, verdict, refused = None, "", False
     for words in commands():
         if words[1] == "init":
             assert words == ["fairlead", "init", "work", "&&", "cd", "work"]
@@ -65,4 +66,12 @@ def test_the_path_works_as_printed(
         assert last.code == 0, (words, last.err)
         if words[1] == "compare":
             assert "was trained to raise" not in last.out and "trained on" not in last.out
+            assert ("refuses the judge" in last.out) == refused
+            assert f"next  {' '.join(commands()[-1])}\n" in last.out
+            verdict = last.out.splitlines()[0]
+        if words[1:3] == ["train", "reward"]:
+            refused = "Refused: " in last.out  # the judge is the second
+            assert [line for line in last.err.splitlines() if line.startswith("warning: refused")] == []
     assert last is not None and "report.html" in last.out
+    report = next(Path("runs").glob("ppo-aligned-*/report.html")).read_text(encoding="utf-8")
+    assert verdict.startswith("aligned wins ") and verdict in html.unescape(report)

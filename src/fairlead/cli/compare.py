@@ -26,6 +26,7 @@ from fairlead.core.errors import ConfigError
 from fairlead.core.plural import counted
 from fairlead.core.spelling import OPTIONS
 from fairlead.store.artifact import find_artifact
+from fairlead.store.project import Project
 from fairlead.store.run import open_run
 
 JUDGES = (
@@ -104,10 +105,15 @@ def compare(
         as_json=as_json,
         read=[a, b, prompts, judge],
         wrote=[evaluation.folder, *(artifact.folder for artifact in rollouts)],
-        next=next_commands.after_compare(
-            evaluation.label, a, is_artifact=find_artifact(opened_project, a, "model") is not None
-        ),
+        next=next_commands.after_compare(evaluation.label, a, has_report=_has_report(opened_project, a)),
     )
+
+
+def _has_report(project: Project, model: str) -> bool:
+    """Whether a run of the project made this model, so that its report can show the comparison."""
+    artifact = find_artifact(project, model, "model")
+    run = None if artifact is None else artifact.manifest.run
+    return run is not None and (project.runs / run / "config.json").is_file()
 
 
 def _judge_reference(judge: str) -> str:
@@ -122,7 +128,7 @@ def _judge_reference(judge: str) -> str:
 def summary_lines(a: str, b: str, judge: str, metrics: Mapping[str, Any]) -> list[str]:
     """The verdict, and what weakens it."""
     rate = metrics["win_rate_a"]
-    paid = [{"a": a, "b": b}[role] for role in metrics["judge_paid"]]
+    paid = [{"a": a, "b": b}[role] for role in metrics.get("judge_paid", ())]
     partial = f"; {judge} is a reward that {' and '.join(paid)} was trained to raise" if paid else ""
     lines = [
         f"{a} wins {rate['value']:.1%} [{rate['low']:.1%}, {rate['high']:.1%}] "
@@ -134,6 +140,11 @@ def summary_lines(a: str, b: str, judge: str, metrics: Mapping[str, Any]) -> lis
         lines.append(
             "This is no evidence of quality. Use a judge that was not trained against: another reward model, "
             "a rule, or people."
+        )
+    if refused := metrics.get("judge_refused"):
+        reasons = " ".join(refused["reasons"]) or "No reason is given."
+        lines.append(
+            f"This is weak evidence: {refused['by']} refuses the judge {judge}, a reward model. {reasons}"
         )
     if metrics.get("left_out"):
         lines.append(left_out_line(metrics["left_out"]))
@@ -152,7 +163,7 @@ def summary_lines(a: str, b: str, judge: str, metrics: Mapping[str, Any]) -> lis
     if "score_a" in metrics:
         scores = [f"{name} {format_estimate(metrics[key])}" for name, key in ((a, "score_a"), (b, "score_b"))]
         lines.append(f"Mean score: {'; '.join(scores)}.")
-    return lines + leak_lines(metrics["leaks"])
+    return lines + (leak_lines(metrics["leaks"]) if "leaks" in metrics else [])
 
 
 def _position_lines(judge: str, bias: Mapping[str, Any] | None) -> list[str]:

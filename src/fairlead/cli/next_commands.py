@@ -102,9 +102,10 @@ def after_eval(model: str, verdict: str, page: Path) -> list[str]:
     return [f"fairlead train ppo name=aligned model=MODEL reward={model} prompts=FILE", read_page]
 
 
-def after_compare(evaluation: str, model: str, *, is_artifact: bool) -> list[str]:
-    show = f"fairlead lineage show {evaluation}"
-    return [f"fairlead report {model}", show] if is_artifact else [show]
+def after_compare(evaluation: str, model: str, *, has_report: bool) -> list[str]:
+    """The report of the model, which shows its comparisons, or else that of the comparison alone."""
+    alone = f"fairlead report {evaluation}"
+    return [f"fairlead report {model}", alone] if has_report else [alone]
 
 
 def after_training(recipe: str, artifact: Artifact, config: Mapping[str, Any]) -> list[str]:

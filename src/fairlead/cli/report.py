@@ -7,22 +7,23 @@ from typing import Annotated, Any
 
 import typer
 
-from fairlead.cli.compare import summary_lines
 from fairlead.cli.eval import read_report, write_page
 from fairlead.cli.lookup import ProjectDir, open_project
 from fairlead.cli.output import AsJson, print_result, relative_path
+from fairlead.cli.report_findings import comparisons_of, refusals_of
 from fairlead.core import files
 from fairlead.core.errors import ProjectError
 from fairlead.core.plural import counted
 from fairlead.data.sampled_answers import SampledAnswers, read_sampled_answers
 from fairlead.store import lineage
-from fairlead.store.artifact import Artifact, brief_digest, find_artifact, load_artifacts
+from fairlead.store.artifact import Artifact, brief_digest, load_artifacts
 from fairlead.store.metrics import read_metrics
 from fairlead.store.project import Project
 from fairlead.store.run import find_run
-from fairlead.train.admission_gate import REPORT, read_admission
+from fairlead.train.admission_gate import REPORT
 
 MAX_SAMPLES = 12
+MAX_COMPARISONS = 4
 
 
 def report(
@@ -53,6 +54,10 @@ def report(
     events = _events(folder / "events.jsonl")
     artifacts = load_artifacts(opened_project)[0]
     artifact = next((artifact for artifact in artifacts if artifact.manifest.run == folder.name), None)
+    comparisons = comparisons_of(opened_project, artifact)
+    left_out = {} if artifact is None else artifact.manifest.metrics.get("left_out", {})
+    if artifact is not None and artifact.label in {comparison.label for comparison in comparisons}:
+        left_out = {}  # the comparison says it
     page = RunPage(
         title=f"{run_config['recipe']}: {run_config['config']['name']}",
         recipe=run_config["recipe"],
@@ -72,9 +77,10 @@ def report(
         events=events,
         samples=[SamplePair(*texts) for texts in _before_and_after(opened_project, artifact)],
         code=" ".join(part for part in (run_config["code"]["version"], run_config["code"]["commit"]) if part),
-        refusals=_refusals(artifact, events),
-        findings=_findings(opened_project, artifact),
-        left_out={} if artifact is None else artifact.manifest.metrics.get("left_out", {}),
+        refusals=refusals_of(artifact, events),
+        comparisons=comparisons[:MAX_COMPARISONS],
+        more_comparisons=len(comparisons[MAX_COMPARISONS:]),
+        left_out=left_out,
     )
     out = out or folder / "report.html"
     files.write_text(out, run_page.render_run(page))
@@ -85,41 +91,23 @@ def report(
         if "pairs" in admission:
             wrote.append(write_page(artifact, admission, artifact.manifest.name, folder / "admission.html"))
     print_result(
-        {"run": page.run_id, "artifact": page.artifact, "report": str(out), "cost": dict(page.cost)},
+        {
+            "run": page.run_id,
+            "artifact": page.artifact,
+            "report": str(out),
+            "cost": dict(page.cost),
+            "comparisons": [comparison._asdict() for comparison in comparisons],
+        },
         [
             f"Report of {page.run_id}: metrics of {counted(len(page.metrics), 'step')}, "
-            f"{counted(len(page.samples), 'answer')} before and after training."
+            f"{counted(len(page.samples), 'answer')} before and after training.",
+            *(f"{comparison.label}: {comparison.verdict}" for comparison in page.comparisons),
         ],
         as_json=as_json,
         read=[folder],
         wrote=wrote,
         next=f"open {relative_path(out)} in a browser",
     )
-
-
-def _refusals(artifact: Artifact | None, events: Sequence[dict[str, Any]]) -> list[str]:
-    """Why the reward model of the run was refused, or a refused reward model that the run was paid by."""
-    admission = None if artifact is None else read_admission(artifact.folder)
-    if admission is not None and admission.verdict == "refuse":
-        return list(admission.reasons)
-    return [
-        f"{event['by']} refuses the reward model {event['of']}, which this run used."
-        for event in events
-        if event["event"] == "admission" and event.get("verdict") == "refuse" and "of" in event
-    ]
-
-
-def _findings(project: Project, artifact: Artifact | None) -> list[str]:
-    """The verdict of a comparison, with the leaks and a judge that paid one of the models."""
-    if artifact is None or "win_rate_a" not in artifact.manifest.metrics:
-        return []
-    config = artifact.manifest.config
-    models = []
-    for role in ("a", "b"):
-        rollouts = find_artifact(project, config[role])
-        models.append(config[role] if rollouts is None else rollouts.manifest.config["model"])
-    metrics = {key: value for key, value in artifact.manifest.metrics.items() if key != "left_out"}
-    return summary_lines(models[0], models[1], config["judge"], metrics)
 
 
 def _events(path: Path) -> list[dict[str, Any]]:

@@ -202,11 +202,13 @@ def _train(name: str, words: list[str], folder: Path | None, as_json: bool) -> N
         "made_before": finished_before,
         "resumed_from": latest[0] if latest and not finished_before else None,
     }
+    refusal = _refusal(artifact)
+    facts |= {"refused": refusal} if refusal else {}
     lines = [
         f"{artifact.label} from run {run.id}{', finished before' if finished_before else ''}.",
         *metric_lines(artifact.manifest.metrics),
         *_rows_of_result(name, artifact.manifest.metrics),
-        *_refusal(artifact),
+        *(f"Refused: {reason}" for reason in refusal),
     ]
     if (run.folder / "metrics.jsonl").exists():
         lines.append(
@@ -229,7 +231,7 @@ def _refusal(artifact: Artifact) -> list[str]:
     admission = read_admission(artifact.folder)
     if admission is None or admission.verdict != "refuse":
         return []
-    return [f"Refused: {reason}" for reason in admission.reasons]
+    return list(admission.reasons)
 
 
 def _rows_of_result(recipe: str, metrics: Mapping[str, Any]) -> list[str]:

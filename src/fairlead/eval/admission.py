@@ -225,9 +225,8 @@ def record_leaks(run: Run, leaks: Leaks) -> list[int]:
 
 
 def log_decision(run: Run, decision: AdmissionDecision) -> None:
+    """Record the decision; the command prints a refusal with its result."""
     run.event("admission", **asdict(decision))
-    for reason in decision.reasons:
-        run.warn(f"refused: {reason}")
     for warning in decision.warnings:
         run.warn(f"admission: {warning}")
 

@@ -121,10 +121,14 @@ def policy_of(run: Run, role: str) -> Artifact | None:
 
 def prompts_of(run: Run) -> str:
     """The name of the prompts that were answered, for messages."""
-    rollouts = run.inputs["a"].artifact
+    return prompts_name(run.inputs["a"].artifact) or run.inputs["a"].ref
+
+
+def prompts_name(rollouts: Artifact | None) -> str:
+    """The name of the prompts that these rollouts answer; empty if it is not recorded."""
     parents = () if rollouts is None else rollouts.manifest.parents
     names = [parent.name.removeprefix("file:") for parent in parents if parent.role == "prompts"]
-    return names[0] if names else run.inputs["a"].ref
+    return names[0] if names else ""
 
 
 def require_fresh_prompts(run: Run) -> None:

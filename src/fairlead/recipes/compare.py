@@ -9,7 +9,7 @@ matter.  A judge behind an endpoint sees both answers, in both orders (eval.pair
 """
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -29,6 +29,7 @@ from fairlead.rollout.reward_mix import judge_name, open_judge
 from fairlead.stats import interval
 from fairlead.store.artifact import Artifact
 from fairlead.store.run import Run
+from fairlead.train.admission_gate import refusal_of
 from fairlead.train.meter import Meter
 from fairlead.train.settings import Scoring
 
@@ -61,6 +62,7 @@ def main(config: Config, run: Run) -> Artifact:
 
     # 1. Answers of both models to the same prompts, and the judge
     meter = Meter(run)
+    judge_refused = refusal_of(run, "judge")  # the verdict says so; rollouts are worth reading all the same
     answers_a = read_sampled_answers(run.data_path("a"))
     answers_b = read_sampled_answers(run.data_path("b"))
     answers_a, answers_b = match_answers(config, run, answers_a, answers_b)
@@ -79,6 +81,8 @@ def main(config: Config, run: Run) -> Artifact:
     else:
         compared, judged = score_each(config, run, compared)
     metrics = judged.metrics | {"leaks": leaks.as_dict(excluded=True), "judge_paid": judge_paid}
+    if judge_refused is not None:
+        metrics["judge_refused"] = asdict(judge_refused)
     if run.judges:
         metrics["judges"] = run.judges
     meter.flush()

@@ -39,6 +39,23 @@ class SamplePair(NamedTuple):
     after: str
 
 
+class Refusal(NamedTuple):
+    """Refusal("The admission report refuses this reward model.", ["No better than length."])"""
+
+    sentence: str  # who is refused, and by whom
+    reasons: Sequence[str] = ()
+
+
+class Comparison(NamedTuple):
+    """The win rate of a model against another."""
+
+    label: str  # the evaluation, as "kind/name"
+    verdict: str
+    remarks: Sequence[str]  # what weakens the verdict, what was left out, leaks
+    judge: str
+    prompts: str  # the prompts that both models answered
+
+
 class Tile(NamedTuple):
     label: str
     value: str
@@ -67,8 +84,9 @@ class RunPage:
     events: Sequence[Mapping[str, Any]] = ()  # rows of events.jsonl: "at", "event", anything else
     samples: Sequence[SamplePair] = ()
     code: str = ""  # version and commit
-    refusals: Sequence[str] = ()  # why the result, or a reward of the run, was refused; shown at the top
-    findings: Sequence[str] = ()  # the verdict of a comparison and what weakens it; shown at the top
+    refusals: Sequence[Refusal] = ()  # of the result, or of a reward of the run; shown at the top
+    comparisons: Sequence[Comparison] = ()  # of the model or of the run itself, newest first; at the top
+    more_comparisons: int = 0  # older ones, which are not shown
     left_out: Mapping[str, int] = field(default_factory=dict)  # reason -> rows
 
 

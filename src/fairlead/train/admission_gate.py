@@ -135,6 +135,25 @@ def check_admission(run: Run, fields: Iterable[str], *, trust: str) -> None:
             run.warn(f"{field} = {model.ref}: {source} warns: {' '.join(admission.warnings) or reasons}")
 
 
+@dataclass(frozen=True)
+class Refusal:
+    """Refusal("the admission report", ("No better than length.",))."""
+
+    by: str
+    reasons: tuple[str, ...]
+
+
+def refusal_of(run: Run, field: str) -> Refusal | None:
+    """The refusal of the reward model in this field; None if it is a rule, admitted or not evaluated."""
+    model = run.inputs[field]
+    if model.ref.startswith((RULE, LLM)):
+        return None
+    admission, source = _deciding_report(run.project, model.location, model.digest)
+    if admission is None or admission.verdict != "refuse":
+        return None
+    return Refusal(source, admission.reasons)
+
+
 def _deciding_report(
     project: Project, folder: Path | None, model_digest: str
 ) -> tuple[Admission | None, str]:
