@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+import fairlead
 from outcome import Cli
 
 
@@ -27,6 +28,7 @@ def test_verify_exits_1_where_a_file_was_changed(cli: Cli, project: Path, tmp_pa
     verified = cli("lineage", "verify", "--project", project, "--json").json
     # Other tests use this project too, some with inputs from elsewhere.
     assert all(line.endswith("is outside the project, not checked.") for line in verified.pop("not_checked"))
+    assert all(f"is part of Fairlead {fairlead.__version__}." in line for line in verified.pop("built_in"))
     assert verified == {
         "artifact": None,
         "ok": True,

@@ -5,9 +5,11 @@ from typing import Any
 
 import pytest
 
+import fairlead
 from fairlead.core import digest
 from fairlead.core.config import Ref
 from fairlead.core.errors import ProjectError
+from fairlead.encoding.built_in_templates import BUILT_IN
 from fairlead.store import lineage
 from fairlead.store.artifact import Artifact, Parent, Provenance, publish_artifact
 from fairlead.store.project import Project, create_project, load_project
@@ -221,15 +223,38 @@ def test_an_input_from_outside_the_project_is_not_checked_and_says_so(tmp_path: 
     (tmp_path / "rows.jsonl").write_text("1\n")
     outside = resolved(project, str(tmp_path / "rows.jsonl"))
     module = Parent("module:json", "sha256:" + "0" * 64, "judge")
-    template = Parent("template:chatml", "template:chatml", "template")
+    template = Parent("template:tool_use", "template:tool_use", "template")
     problems, not_checked = changes(project, outside, module, template, HUB)
     assert problems == []
     assert not_checked == [
         "model/m: its data, file:rows.jsonl, is outside the project, not checked.",
         "model/m: its judge, module:json, is outside the project, not checked.",
         "model/m: its model, hub:owner/base, is outside the project, not checked.",
-        "model/m: its template, template:chatml, is outside the project, not checked.",
+        "model/m: its template, template:tool_use, is outside the project, not checked.",
     ]
+
+
+def test_what_belongs_to_fairlead_is_compared_with_the_installed_one(tmp_path: Path) -> None:
+    project = create_project(tmp_path / "p")
+    (project.root / "maths.py").write_text("a file of this name is not the rule\n")
+    rules = [
+        resolve_input(project, "judge", Ref("reward-model"), f"rule:{target}")
+        for target in ("maths", "regex=[0-9]+", "fairlead.simulate.gold")
+    ]
+    parents = [Parent(rule.name, rule.digest, "judge") for rule in rules]
+    parents += [Parent(f"template:{name}", f"template:{name}", "template") for name in BUILT_IN]
+    made = publish(project, "model", "m", *parents)
+    verified = lineage.verify(project, made)
+    assert (verified.problems, verified.not_checked) == ([], [])
+    assert set(verified.built_in) == {
+        f"model/m: its {parent.role}, {parent.name}, is part of Fairlead {fairlead.__version__}."
+        for parent in parents
+    }
+    assert {node.status for node in lineage.ancestors(project, made).parents} == {"built-in"}
+    gold = Parent("module:fairlead.simulate.gold", "sha256:" + "0" * 64, "judge")
+    changed = publish(project, "model", "n", gold)
+    (sentence,) = lineage.verify(project, changed).built_in
+    assert f"; that of the installed Fairlead, {fairlead.__version__}, differs." in sentence
 
 
 def test_a_rule_in_the_project_is_checked_and_so_is_a_model_outside_the_artifacts(tmp_path: Path) -> None:

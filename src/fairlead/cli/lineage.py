@@ -66,8 +66,9 @@ def verify(
             "ok": not problems,
             "problems": problems,
             "not_checked": verification.not_checked,
+            "built_in": verification.built_in,
         },
-        [*verification.not_checked, *problems, verdict],
+        [*verification.built_in, *verification.not_checked, *problems, verdict],
         as_json=as_json,
         read=[opened_project.artifacts if artifact is None else artifact.folder],
     )

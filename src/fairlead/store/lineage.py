@@ -1,7 +1,8 @@
 """Lineage: the tree of artifacts from which an artifact was made, and its verification.
 
-Artifacts are looked up by digest, never by name.  Files of the project are looked up by their path in it.  A
-file or module from elsewhere, a model of the Hub and a chat template by name are "outside": their digests are
+Artifacts are looked up by digest, never by name.  Files of the project are looked up by their path in it.
+Templates, rules and modules of Fairlead are "built-in", and compared with the installed ones.  A file or
+module from elsewhere, a model of the Hub and a template of a tokenizer are "outside": their digests are
 recorded and not recomputed.
 """
 
@@ -11,6 +12,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 
+import fairlead
 from fairlead.core import digest
 from fairlead.core.errors import ProjectError
 from fairlead.store.artifact import (
@@ -23,8 +25,9 @@ from fairlead.store.artifact import (
     verify_artifact,
 )
 from fairlead.store.project import Project
+from fairlead.store.resolve_inputs import built_in_digest
 
-Status = Literal["present", "missing", "outside"]
+Status = Literal["present", "missing", "outside", "built-in"]
 
 # Prefixes of parents that are no artifacts of the project.
 OUTSIDE = ("file:", "module:", "hub:", "template:")
@@ -42,10 +45,11 @@ class LineageNode:
 
 @dataclass
 class Verification:
-    """What `verify` found: one sentence for each problem, and for each input that it could not check."""
+    """What `verify` found: one sentence for each problem, and for each input that is not in the project."""
 
     problems: list[str] = field(default_factory=list)  # something changed or is missing
     not_checked: list[str] = field(default_factory=list)  # inputs from outside the project
+    built_in: list[str] = field(default_factory=list)  # inputs that belong to Fairlead
 
 
 def ancestors(project: Project, artifact: Artifact) -> LineageNode:
@@ -124,6 +128,11 @@ def verify(project: Project, artifact: Artifact | None) -> Verification:
                 )
             elif status == "missing":
                 result.problems.append(f"{what}, is missing. Restore the file.")
+            elif status == "built-in":
+                version = current.manifest.code.get("version") or "of an unknown version"
+                same = built_in_digest(parent.name, parent.digest) == parent.digest
+                differs = "" if same else f"; that of the installed Fairlead, {fairlead.__version__}, differs"
+                result.built_in.append(f"{what}, is part of Fairlead {version}{differs}.")
             elif status == "outside":
                 result.not_checked.append(f"{what}, is outside the project, not checked.")
             elif path is not None:
@@ -140,7 +149,7 @@ def verify(project: Project, artifact: Artifact | None) -> Verification:
 def file_of(project: Project, parent: Parent) -> Path | None:
     """Where an input that is a file, a folder or a module of the project is, or was; None for all others."""
     prefix, _, name = parent.name.partition(":")
-    if prefix == "module":
+    if prefix == "module" and built_in_digest(parent.name, parent.digest) is None:
         places = list(_module_places(project.root, name))
         return next((place for place in places if place.is_file()), None)
     # A name without a folder is that of a file outside the project, unless such a file is in its root.
@@ -185,6 +194,8 @@ def _locate(
     project: Project, parent: Parent, by_digest: dict[str, list[Artifact]]
 ) -> tuple[Artifact | None, Status]:
     """Look a parent up by digest.  Of artifacts with the same digest, the recorded name is preferred."""
+    if built_in_digest(parent.name, parent.digest) is not None:
+        return None, "built-in"
     if parent.name.startswith(OUTSIDE):
         path = file_of(project, parent)
         if path is None:

@@ -30,6 +30,8 @@ READY_MADE = {
     "length": "length=20-100",
     "language": "language=en",
 }
+# Chat templates that Fairlead brings (`encoding/built_in_templates.py`).
+BUILT_IN_TEMPLATES = ("chatml", "llama3", "gemma", "mistral", "zephyr", "plain")
 
 
 @dataclass(frozen=True)
@@ -86,7 +88,7 @@ def _rule(project: Project, field: str, ref: str) -> ResolvedInput:
     """Resolve a rule, a file or an importable module, and digest its source."""
     target = ref.removeprefix(RULE)
     if target.partition("=")[0] in READY_MADE:
-        return ResolvedInput(ref, f"module:{target}", digest.of_json({"rule": target}), None, None)
+        return ResolvedInput(ref, f"module:{target}", _digest_of_ready_made(target), None, None)
     path = _existing_path(project, target)
     if path is not None and path.is_file():
         return _outside(project, ref, path)
@@ -98,6 +100,27 @@ def _rule(project: Project, field: str, ref: str) -> ResolvedInput:
             f"{', '.join(READY_MADE.values())}."
         )
     return ResolvedInput(ref, f"module:{target}", digest.of_file(source), None, None)
+
+
+def built_in_digest(name: str, recorded_digest: str) -> str | None:
+    """The digest of a parent that belongs to the installed Fairlead, as `resolve_input` names it: one of its
+    templates, rules or modules.  None for any other parent.
+
+    A file of the project may have the name of a rule; the recorded digest tells them apart.
+    """
+    prefix, _, target = name.partition(":")
+    if prefix == "template":
+        return name if target in BUILT_IN_TEMPLATES else None
+    if prefix != "module":
+        return None
+    if target.partition("=")[0] in READY_MADE and recorded_digest == _digest_of_ready_made(target):
+        return recorded_digest
+    source = _module_source(target) if target.partition(".")[0] == "fairlead" else None
+    return None if source is None else digest.of_file(source)
+
+
+def _digest_of_ready_made(target: str) -> str:
+    return digest.of_json({"rule": target})
 
 
 def _llm(project: Project, field: str, ref: str) -> ResolvedInput:
