@@ -1,5 +1,6 @@
 """Pairs that a judge on a real server compares: bias, equal answers, unreadable verdicts, resuming."""
 
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -109,6 +110,8 @@ def test_a_comparison_goes_on_where_it_was_stopped(tmp_path: Path) -> None:
     is_away = True
 
     def respond(body: Body, number: int) -> Sent:
+        if is_away and 13 <= number < 20:
+            time.sleep(0.5)  # still on its way when the refusal comes
         return chat_server.error(402, "no credit") if is_away and number >= 20 else likes_good(body)
 
     with open_server(respond) as server:

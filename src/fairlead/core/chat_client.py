@@ -32,7 +32,7 @@ MAX_TRIES = (
     4  # failures of one request, before a small one tells whether the request or the server is at fault
 )
 LONGEST_PAUSE_S = 60.0
-STOP_GRACE_S = 5.0  # after Ctrl-C, so that a step can end whose replies are on their way
+STOP_GRACE_S = 5.0  # after Ctrl-C or an error, for replies that are on their way and will be charged for
 POLL_S = 0.1
 LONGEST_REASON = 200  # characters
 SMALL_REQUEST = [{"role": "user", "content": "Reply with the number 1."}]
@@ -155,6 +155,7 @@ class _Requests:
         self._stop = stop
         self._last_reply_at = time.monotonic()
         self._paused_until = 0.0  # as the server asked
+        self._has_failed = False  # nothing more is asked
 
     async def run(
         self, bodies: Sequence[Mapping[str, Any]], on_reply: Callable[[int, Reply], None]
@@ -167,6 +168,8 @@ class _Requests:
 
             async def ask(number: int, body: Mapping[str, Any]) -> Reply:
                 async with free:
+                    if self._has_failed:
+                        raise asyncio.CancelledError
                     reply = await self._complete(client, body)
                 on_reply(number, reply)
                 return reply
@@ -174,6 +177,10 @@ class _Requests:
             tasks = [asyncio.ensure_future(ask(number, body)) for number, body in enumerate(bodies)]
             try:
                 await self._wait(tasks)
+            except EndpointError:
+                self._has_failed = True
+                await asyncio.wait(tasks, timeout=STOP_GRACE_S)
+                raise
             finally:
                 for task in tasks:
                     task.cancel()
@@ -235,7 +242,7 @@ class _Requests:
     async def _sleep(self, seconds: float) -> None:
         until = time.monotonic() + seconds
         while (left := max(until, self._paused_until) - time.monotonic()) > 0:
-            if self._stop:
+            if self._stop or self._has_failed:
                 raise self._stopped()
             await asyncio.sleep(min(left, POLL_S))
 
