@@ -21,6 +21,7 @@ from fairlead.store.project import Project, create_project
 from fairlead.studio.app import create_app
 from fairlead.studio.auth import COOKIE
 from fairlead.studio.settings import Settings
+from labels.build import hold_longer
 
 pytestmark = pytest.mark.browser
 
@@ -31,6 +32,7 @@ def judge(studio: Studio, campaign: Campaign, who: Person, choice: int = 2) -> N
     """In another process's stead: written to the database, and no request of this server says so."""
     with studio.database.write() as connection:
         [task] = leases.lease_items(connection, campaign, who.rater)
+        hold_longer(connection, task.id)
         judgements.submit(
             connection,
             task.id,
@@ -73,7 +75,9 @@ def test_settling_a_flag_and_taking_back_a_hold_by_keyboard(studio: Studio, brow
     button.focus()
     page.keyboard.press("Enter")
     expect(button).to_have_count(0, timeout=SOON)
-    expect(page.get_by_text("No flags and no inactive assignments.")).to_be_visible()
+    expect(
+        page.get_by_text("No flags, no inactive assignments, and somebody can make every judgement.")
+    ).to_be_visible()
     with studio.database.read() as connection:
         assert flags.list_flags(connection, campaign.id) == []
         assert len(flags.list_flags(connection, campaign.id, resolved=True)) == 1

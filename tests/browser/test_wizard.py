@@ -8,6 +8,7 @@ from playwright.sync_api import Page, expect
 
 from browser.conftest import Browse, Studio
 from fairlead.labels import campaigns, judgements, leases
+from labels.build import hold_longer
 
 pytestmark = pytest.mark.browser
 WAIT_MS = 60_000  # the machine may be busy
@@ -121,6 +122,7 @@ def judge(studio: Studio, slug: str, *, choices: list[int]) -> None:
     for choice in choices:
         with studio.database.write() as connection:
             (task,) = leases.lease_items(connection, one, ada.rater)
+            hold_longer(connection, task.id)
             judgements.submit(
                 connection,
                 task.id,

@@ -9,6 +9,7 @@ from browser.conftest import Browse, Studio
 from fairlead.labels import campaigns, judgements, leases, members
 from fairlead.labels.campaigns import Campaign
 from fairlead.labels.people import Person
+from labels.build import hold_longer
 
 pytestmark = pytest.mark.browser
 
@@ -16,6 +17,7 @@ pytestmark = pytest.mark.browser
 def judge(studio: Studio, campaign: Campaign, who: Person) -> None:
     with studio.database.write() as connection:
         task, *_ = leases.lease_items(connection, campaign, who.rater)
+        hold_longer(connection, task.id)
         judgements.submit(
             connection,
             task.id,
@@ -43,10 +45,10 @@ def test_it_shows_the_campaigns_and_what_is_left(studio: Studio, browse: Browse)
     expect(page).to_have_url(f"{studio.url}/work")
     expect(page.get_by_role("article")).to_have_count(2)
     expect(card(page, fresh)).to_contain_text(
-        re.compile(r"0 today\s+0 by you in total\s+6 left\s+0 of 6 by everyone")
+        re.compile(r"0 today\s+0 by you in total\s+3 left for you\s+0 of 6 by everyone")
     )
     expect(card(page, begun)).to_contain_text(
-        re.compile(r"1 today\s+1 by you in total\s+12 s median today\s+3 left\s+2 of 5 by everyone")
+        re.compile(r"1 today\s+1 by you in total\s+12 s median today\s+3 left for you\s+2 of 5 by everyone")
     )
     expect(card(page, begun).get_by_role("progressbar")).to_have_attribute("value", "2")
     expect(card(page, begun)).to_contain_text("guidelines v2, changed since you read them")
