@@ -95,3 +95,11 @@ def _upgrade(connection: Connection) -> None:
             "Install the newer version of Fairlead that created the database."
         )
     command.upgrade(alembic_config, "head")
+    if current is not None and current < seals.SEALED_SINCE:
+        _seal_all_rows(connection)
+
+
+def _seal_all_rows(connection: Connection) -> None:
+    """Cover rows that an earlier version wrote with the chain of events."""
+    if rows := seals.all_rows(connection):
+        events.append(connection, verb="rows.sealed", actor="system", body={"count": len(rows)}, rows=rows)

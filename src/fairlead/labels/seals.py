@@ -6,7 +6,8 @@ deleted or added behind the studio's back is found by `events.verify`.  Events s
 only, from which nobody can guess a short text.  A row that the studio deletes, with the person it belongs to,
 is sealed as gone.
 
-Changing SEALED needs a migration that seals the existing rows anew.
+Whoever changes SEALED sets SEALED_SINCE to the new version of the database: `schema.upgrade` then seals the
+existing rows anew.
 """
 
 import secrets
@@ -14,7 +15,18 @@ from collections.abc import Iterator, Mapping, Sequence
 from itertools import groupby
 from typing import Any, NamedTuple
 
-from sqlalchemy import Column, Connection, Integer, PrimaryKeyConstraint, String, Table, func, insert, select
+from sqlalchemy import (
+    Column,
+    Connection,
+    Integer,
+    PrimaryKeyConstraint,
+    String,
+    Table,
+    func,
+    insert,
+    select,
+    tuple_,
+)
 
 from fairlead.core import digest
 from fairlead.labels.database import metadata
@@ -31,7 +43,7 @@ seal_table = Table(
 )
 
 GONE = "gone"  # digest of a row that was deleted
-_FETCHED_AT_ONCE = 2000
+_FETCHED_AT_ONCE = 500  # SQLite takes a limited number of values in a query
 
 
 class Row(NamedTuple):
@@ -42,60 +54,51 @@ class Row(NamedTuple):
 
 
 # table: columns of its primary key, and the columns that are sealed
-SEALED: Mapping[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
+SEALED: Mapping[str, tuple[list[str], list[str]]] = {
     "flag": (
-        ("id",),
-        ("campaign_id", "item_id", "rater", "reason", "note", "raised_at", "resolved_at", "resolved_by"),
+        ["id"],
+        "campaign_id item_id rater reason note raised_at resolved_at resolved_by".split(),
     ),
-    "guideline": (("campaign_id", "version"), ("text", "written_by", "written_at")),
+    "guideline": (["campaign_id", "version"], ["text", "written_by", "written_at"]),
     "judgement": (
-        ("id",),
+        ["id"],
         (
-            *(
-                "campaign_id",
-                "item_id",
-                "token",
-                "rater",
-                "key",
-                "value",
-                "margin",
-                "reasons",
-                "note",
-                "order",
-            ),
-            *(
-                "guidelines_version",
-                "active_ms",
-                "dwell_ms",
-                "ui",
-                "late",
-                "quick",
-                "implausible",
-                "withdraws",
-            ),
-            *("supersedes", "made_at"),
-        ),
+            "campaign_id item_id token rater key value margin reasons note order guidelines_version "
+            "active_ms dwell_ms ui late quick implausible withdraws supersedes made_at"
+        ).split(),
     ),
-    "membership": (("campaign_id", "person_id"), ("role", "paused_at")),
-    "person": (("id",), ("role",)),
+    "membership": (["campaign_id", "person_id"], ["role", "paused_at"]),
+    "person": (["id"], ["role"]),
 }
+SEALED_SINCE = "v0008"  # the version of the database in which SEALED last changed
 
 
 def make_seals(connection: Connection, rows: Sequence[Row]) -> list[dict[str, str]]:
     """Seals of the rows as they are now, in order, without the number of their event."""
     seals = []
-    for kind, key in sorted(rows):
-        names, _ = SEALED[kind]
-        table = metadata.tables[kind]
-        query = _select(kind).where(*(table.c[name] == value for name, value in zip(names, key, strict=True)))
-        row = connection.execute(query).one_or_none()
-        salt = secrets.token_hex(16)
-        seals.append(_seal(kind, "/".join(map(str, key)), salt, row))
+    for kind, of_kind in groupby(sorted(rows), key=lambda row: row.kind):
+        keys = [row.key for row in of_kind]
+        for start in range(0, len(keys), _FETCHED_AT_ONCE):
+            part = keys[start : start + _FETCHED_AT_ONCE]
+            stored = _by_key(connection, kind, part)
+            for key in part:
+                salt = secrets.token_hex(16)
+                seals.append(_seal(kind, "/".join(map(str, key)), salt, stored.get(key)))
     return seals
 
 
+def _by_key(connection: Connection, kind: str, keys: Sequence[tuple[int, ...]]) -> dict[tuple[int, ...], Any]:
+    names, _ = SEALED[kind]
+    columns = [metadata.tables[kind].c[name] for name in names]
+    if len(columns) == 1:
+        among = columns[0].in_([key[0] for key in keys])
+    else:
+        among = tuple_(*columns).in_(keys)
+    return {tuple(row[: len(names)]): row for row in connection.execute(_select(kind).where(among))}
+
+
 def all_rows(connection: Connection) -> list[Row]:
-    """Every row that is to be sealed, for a migration."""
+    """Every row that is to be sealed, for an upgrade."""
     return [
         Row(kind, tuple(key))
         for kind, (names, _) in SEALED.items()

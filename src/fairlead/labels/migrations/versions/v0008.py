@@ -1,9 +1,10 @@
-"""Seals: the chain of events covers judgements, flags, guidelines and roles, those from before included."""
+"""Seals: the chain of events covers judgements, flags, guidelines and roles.
+
+`schema.upgrade` seals the rows from before.
+"""
 
 import sqlalchemy as sa
 from alembic import op
-
-from fairlead.labels import events, schema, seals
 
 revision = "v0008"
 down_revision = "v0007"
@@ -22,8 +23,3 @@ def upgrade() -> None:
         sa.Column("digest", sa.String(length=80), nullable=False),
         sa.PrimaryKeyConstraint("kind", "key", "seq", name=op.f("pk_seal")),
     )
-    assert schema.metadata.tables  # the tables whose rows are sealed
-    connection = op.get_bind()
-    rows = seals.all_rows(connection)
-    if rows:
-        events.append(connection, verb="rows.sealed", actor="system", body={"count": len(rows)}, rows=rows)
