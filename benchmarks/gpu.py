@@ -105,7 +105,7 @@ def main() -> None:
     for part in parts:
         match part:
             case "rate":
-                results[part] = {"tflops": round(rate(args) / 1e12, 2)}
+                results[part] = {"tflops": float(f"{rate(args) / 1e12:.3g}")}
             case "sft":
                 results[part] = sft(model, comparisons, args)
             case "peers":

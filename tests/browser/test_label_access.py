@@ -2,14 +2,18 @@
 
 import os
 import statistics
+from datetime import UTC, datetime, timedelta
 
 import pytest
 from playwright.sync_api import Page, expect
+from sqlalchemy import update
 
 from browser.conftest import Browse, Studio, answer
 from fairlead.data.records import Message
 from fairlead.labels import people
+from fairlead.labels.assignments import assignment_table
 from fairlead.labels.campaigns import Campaign
+from fairlead.labels.database import format_time
 from fairlead.labels.items import NewItem
 from fairlead.labels.task_kinds import TASK_KINDS
 
@@ -181,6 +185,9 @@ def test_only_time_at_work_counts(studio: Studio, browse: Browse) -> None:
     page.clock.install()
     page.goto(f"{studio.url}/c/{campaign.slug}/label")
     expect(page.locator("body[data-ready]")).to_be_attached()
+    with studio.database.write() as connection:  # the server's clock bounds what the page's clock says
+        began = format_time(datetime.now(UTC) - timedelta(minutes=11))
+        connection.execute(update(assignment_table).values(leased_at=began))
     page.keyboard.press("1")
     page.clock.run_for(10_000)
     page.clock.run_for(600_000)  # nobody touches it: 30 s of this count

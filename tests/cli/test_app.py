@@ -127,6 +127,9 @@ def test_debug_prints_the_traceback(cli: Cli, tmp_path: Path, monkeypatch: pytes
     assert "Traceback (most recent call last)" in result.err
 
 
+BASE_MODEL = Path(fairlead.__file__).parent / "simulate" / "base_model"
+
+
 def test_a_missing_extra_is_named(tmp_path: Path) -> None:
     """In a separate process in which torch and datasets cannot be imported, as if they were not installed."""
     rows = tmp_path / "rows.jsonl"
@@ -141,7 +144,7 @@ def test_a_missing_extra_is_named(tmp_path: Path) -> None:
         sys.meta_path.insert(0, Absent())
         from fairlead.cli.app import call
         assert call(["init", {str(tmp_path / "p")!r}]) == 0
-        keys = ["name=a", "model=" + {str(tmp_path)!r}, "demonstrations=" + {str(rows)!r}]
+        keys = ["name=a", "model=" + {str(BASE_MODEL)!r}, "demonstrations=" + {str(rows)!r}]
         print(call(["train", "sft", "--project", {str(tmp_path / "p")!r}, *keys]))
         print(call(["data", "import", "hf:owner/name", "--out", "x.jsonl"]))
         """

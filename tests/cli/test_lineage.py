@@ -1,5 +1,6 @@
 """`fairlead lineage`: ancestors and verification."""
 
+import shutil
 from pathlib import Path
 
 import fairlead
@@ -25,8 +26,10 @@ def test_lineage_leads_back_to_the_first_file(cli: Cli, project: Path) -> None:
 
 
 def test_verify_exits_1_where_a_file_was_changed(cli: Cli, project: Path, tmp_path: Path) -> None:
+    # Other tests use this project too, some with inputs from elsewhere or judges that change.
+    project = shutil.copytree(project, tmp_path / "project")
+    shutil.rmtree(project / "artifacts" / "evaluation", ignore_errors=True)
     verified = cli("lineage", "verify", "--project", project, "--json").json
-    # Other tests use this project too, some with inputs from elsewhere.
     assert all(line.endswith("is outside the project, not checked.") for line in verified.pop("not_checked"))
     assert all(f"is part of Fairlead {fairlead.__version__}." in line for line in verified.pop("built_in"))
     assert verified == {

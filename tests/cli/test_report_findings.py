@@ -17,6 +17,7 @@ def test_the_report_of_a_model_shows_its_comparisons_and_the_refusal_of_their_ju
 ) -> None:
     """`compare` leads to this report."""
     copy = shutil.copytree(project, tmp_path / "project")
+    shutil.rmtree(copy / "artifacts" / "evaluation", ignore_errors=True)  # those of other tests
     reward = copy / "artifacts" / "reward-model" / "reward"
     admission = json.loads((reward / "admission.json").read_text(encoding="utf-8"))
     admission |= {"verdict": "refuse", "reasons": ["No better than <length>."]}
@@ -54,6 +55,7 @@ def test_the_report_of_a_model_shows_its_comparisons_and_the_refusal_of_their_ju
 
 def test_a_report_says_whose_refusal_it_shows(cli: Cli, project: Path, tmp_path: Path) -> None:
     copy = shutil.copytree(project, tmp_path / "project")
+    shutil.rmtree(copy / "artifacts" / "evaluation", ignore_errors=True)  # those of other tests
     reward = find_artifact(load_project(copy), "reward-model/reward")
     assert reward is not None
     path = reward.folder / "admission.json"

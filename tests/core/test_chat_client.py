@@ -74,11 +74,15 @@ def test_retry_after_is_honoured_by_all_requests() -> None:
 
 @pytest.mark.parametrize(
     ("header", "low", "high"),
-    [("2", 2, 2), ("0", 0, 0), ("-3", 0, 0), ("nan", 0, 0), ("1e999", 0, 0), ("soon", 0, 0), ("", 0, 0)]
-    + [(email.utils.formatdate(time.time() + 3600, usegmt=True), 3000, 3600)],
+    [("2", 2, 2), ("0", 0, 0), ("-3", 0, 0), ("nan", 0, 0), ("1e999", 0, 0), ("soon", 0, 0), ("", 0, 0)],
 )
-def test_retry_after_is_seconds_or_a_date(header: str, low: float, high: float) -> None:
+def test_retry_after_is_seconds(header: str, low: float, high: float) -> None:
     assert low <= chat_client._retry_after(header) <= high
+
+
+def test_retry_after_may_be_a_date() -> None:
+    header = email.utils.formatdate(time.time() + 3600, usegmt=True)
+    assert 3000 <= chat_client._retry_after(header) <= 3600
 
 
 def test_a_longer_wait_than_the_patience_ends_at_once() -> None:

@@ -471,7 +471,7 @@ def test_a_run_is_found_by_id_beginning_and_what_it_made(tmp_path: Path) -> None
         with pytest.raises(ProjectError, match=f"The project has: .*{first.id}"):
             find_run(project, ref)
     shutil.rmtree(project.runs)
-    with pytest.raises(ProjectError, match="The project has no runs yet"):
+    with pytest.raises(ProjectError, match="its folder is missing from .*runs. Restore it"):
         find_run(project, "a")
 
 

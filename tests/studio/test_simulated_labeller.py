@@ -26,7 +26,8 @@ def test_a_labeller_does_a_task_of_every_kind(running: Demo, kind: task_kinds.Ta
             if labeller.num_done:
                 break
     found = running.judged(kind)
-    assert labeller.num_done == 1 and len(found) == before + 1 and found[-1].active_ms > 1000
+    # The labeller reports the time of a person, and the server counts the time that passed.
+    assert labeller.num_done == 1 and len(found) == before + 1 and found[-1].active_ms > 0
     if kind == "chat":
         with running.database.read() as connection:
             turns = chats.list_turns(connection, found[-1].assignment_id)
