@@ -196,4 +196,4 @@ def test_the_number_of_statements_is_bounded(database: Database) -> None:
         seen: list[str] = []
         event.listen(connection, "before_cursor_execute", lambda *arguments: seen.append(arguments[2]))
         progress.get_progress(connection, campaign, at=NOW)
-    assert len(seen) < 24
+    assert len(seen) < 20

@@ -28,7 +28,9 @@ from sqlalchemy import (
     delete,
     func,
     insert,
+    literal,
     select,
+    union_all,
     update,
 )
 
@@ -364,17 +366,15 @@ def slot_counts(
     A slot whose lease has expired is open, also before the next rater takes it.
     """
     counts = {campaign_id: {"open": 0, "held": 0, "done": 0} for campaign_id in campaign_ids}
-    query = select(slot_table.c.campaign_id, slot_table.c.state, func.count()).where(
-        slot_table.c.campaign_id.in_(campaign_ids)
+    by_state = (
+        select(slot_table.c.campaign_id, slot_table.c.state, func.count())
+        .where(slot_table.c.campaign_id.in_(campaign_ids))
+        .group_by(slot_table.c.campaign_id, slot_table.c.state)
     )
-    for campaign_id, state, count in connection.execute(
-        query.group_by(slot_table.c.campaign_id, slot_table.c.state)
-    ):
-        counts[campaign_id][state] = count
     # The table of assignments is defined on this one.
     assignment = metadata.tables["assignment"]
     expired = (
-        select(slot_table.c.campaign_id, func.count())
+        select(slot_table.c.campaign_id, literal("expired"), func.count())
         .join(assignment, assignment.c.token == slot_table.c.token)
         .where(
             assignment.c.campaign_id.in_(campaign_ids),
@@ -384,9 +384,12 @@ def slot_counts(
         )
         .group_by(slot_table.c.campaign_id)
     )
-    for campaign_id, count in connection.execute(expired):
-        counts[campaign_id]["held"] -= count
-        counts[campaign_id]["open"] += count
+    for campaign_id, state, count in connection.execute(union_all(by_state, expired)):
+        if state == "expired":
+            counts[campaign_id]["held"] -= count
+            counts[campaign_id]["open"] += count
+        else:
+            counts[campaign_id][state] += count
     return counts
 
 

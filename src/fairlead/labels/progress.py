@@ -8,6 +8,7 @@ The field names of the records are those of the studio's JSON API.
 
 import json
 import statistics
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
@@ -144,6 +145,7 @@ def get_progress(connection: Connection, campaign: Campaign, *, at: datetime | N
     totals = [sum(counts) for counts in zip(*first_shown.values(), strict=True)]
     active_s = [milliseconds / 1000 for milliseconds in timed]
     num_items = select(func.count()).where(item_table.c.campaign_id == campaign.id)
+    skips = _count_skips(connection, campaign)
     return Progress(
         at=format_time(at),
         num_items=int(connection.execute(num_items).scalar_one()),
@@ -163,11 +165,11 @@ def get_progress(connection: Connection, campaign: Campaign, *, at: datetime | N
         pay_per_hour=campaign.pay_per_hour,
         currency=campaign.currency,
         finish=throughput.estimate_finish(connection, campaign, days, wanted - slots["done"], at),
-        people=_list_raters(connection, campaign, by_rater, first_shown, at),
+        people=_list_raters(connection, campaign, by_rater, first_shown, skips, at),
         stuck=leases.list_stuck(connection, campaign, since_s=min(STUCK_S, campaign.lease_s), at=at),
         stranded=stranded.find_stranded(connection, campaign),
         flags=flags.list_flags(connection, campaign.id),
-        skips=_count_skips(connection, campaign),
+        skips=_by_reason(skips),
         recent=list_recent(connection, campaign),
         left=_share(totals) if first_shown else None,
         num_drafts=_count_drafts(connection, campaign),
@@ -270,30 +272,31 @@ def _list_raters(
     campaign: Campaign,
     by_rater: Mapping[str, RaterProgress],
     first_shown: Mapping[str, tuple[int, int]],
+    skips: Mapping[tuple[str, str], int],
     at: datetime,
 ) -> list[RaterProgress]:
     """Add leases, skips and preferences by position.  Includes raters without a judgement."""
-    counts: dict[str, dict[str, int]] = {}
-    # Two queries, because each condition has its own part of an index.
-    for name, condition in (
-        ("holding", and_(assignment_table.c.how.is_(None), assignment_table.c.expires_at >= format_time(at))),
-        ("skipped", assignment_table.c.how == "skipped"),
-    ):
-        query = (
-            select(assignment_table.c.rater, func.count())
-            .where(assignment_table.c.campaign_id == campaign.id, condition)
-            .group_by(assignment_table.c.rater)
+    query = (
+        select(assignment_table.c.rater, func.count())
+        .where(
+            assignment_table.c.campaign_id == campaign.id,
+            assignment_table.c.how.is_(None),
+            assignment_table.c.expires_at >= format_time(at),
         )
-        for rater, number in connection.execute(query):
-            counts.setdefault(rater, {})[name] = number
+        .group_by(assignment_table.c.rater)
+    )
+    holding = {rater: number for rater, number in connection.execute(query)}
+    skipped: Counter[str] = Counter()
+    for (rater, _), number in skips.items():
+        skipped[rater] += number
     raters = [
         replace(
             by_rater.get(rater) or RaterProgress(rater),
-            skipped=counts.get(rater, {}).get("skipped", 0),
-            holding=counts.get(rater, {}).get("holding", 0),
+            skipped=skipped[rater],
+            holding=holding.get(rater, 0),
             left=_share(first_shown.get(rater, (0, 0))),
         )
-        for rater in {*by_rater, *counts}
+        for rater in {*by_rater, *holding, *skipped}
     ]
     return sorted(raters, key=lambda progress: (-progress.judgements, progress.rater))
 
@@ -329,12 +332,21 @@ def _first_shown_counts(connection: Connection, campaign: Campaign) -> dict[str,
     }
 
 
-def _count_skips(connection: Connection, campaign: Campaign) -> dict[str, int]:
-    query = select(assignment_table.c.reason, func.count()).where(
-        assignment_table.c.campaign_id == campaign.id, assignment_table.c.how == "skipped"
+def _count_skips(connection: Connection, campaign: Campaign) -> dict[tuple[str, str], int]:
+    """Number of skips by rater and reason."""
+    query = (
+        select(assignment_table.c.rater, assignment_table.c.reason, func.count())
+        .where(assignment_table.c.campaign_id == campaign.id, assignment_table.c.how == "skipped")
+        .group_by(assignment_table.c.rater, assignment_table.c.reason)
     )
-    rows = connection.execute(query.group_by(assignment_table.c.reason)).all()
-    return {reason or "no reason": number for reason, number in sorted(rows, key=lambda row: -row[1])}
+    return {(rater, reason or "no reason"): number for rater, reason, number in connection.execute(query)}
+
+
+def _by_reason(skips: Mapping[tuple[str, str], int]) -> dict[str, int]:
+    totals: Counter[str] = Counter()
+    for (_, reason), number in skips.items():
+        totals[reason] += number
+    return dict(totals.most_common())
 
 
 def _count_drafts(connection: Connection, campaign: Campaign) -> int:

@@ -72,13 +72,15 @@ def find_stranded(connection: Connection, campaign: Campaign) -> Stranded:
         .scalar_subquery()
     )
     missing = (wanted.c.num_open + seen - len(raters)).label("missing")
-    rows = connection.execute(
-        select(wanted.c.item_id, missing).where(missing > 0).order_by(wanted.c.item_id)
-    ).all()
-    skips = skips_of_items(connection, [row.item_id for row in rows[:MAX_LISTED]])
+    found = select(wanted.c.item_id, missing).where(missing > 0).subquery()
+    totals = func.count().over().label("num_items"), func.sum(found.c.missing).over().label("judgements")
+    rows = connection.execute(select(found, *totals).order_by(found.c.item_id).limit(MAX_LISTED)).all()
+    if not rows:
+        return Stranded(0, 0, len(raters), ())
+    skips = skips_of_items(connection, [row.item_id for row in rows])
     return Stranded(
-        judgements=sum(row.missing for row in rows),
-        num_items=len(rows),
+        judgements=int(rows[0].judgements),
+        num_items=rows[0].num_items,
         num_raters=len(raters),
         items=[
             StrandedItem(
@@ -86,7 +88,7 @@ def find_stranded(connection: Connection, campaign: Campaign) -> Stranded:
                 row.missing,
                 [skip.rater for skip in skips.get(row.item_id, ()) if skip.rater in raters],
             )
-            for row in rows[:MAX_LISTED]
+            for row in rows
         ],
     )
 
