@@ -31,7 +31,7 @@ def test_it_runs_on_a_cpu(tmp_path: Path) -> None:
     assert (
         results["sft"]["steps"] == 2
         and results["sft"]["tokens_per_s"] > 0
-        and results["sft"]["share_of_rate"] > 0  # on a busy machine the rate itself is no bound
+        and 0 < results["sft"]["share_of_rate"] < 1
     )
     assert [row["slots"] for row in results["sample"]] == [4] and results["sample"][0]["tokens_per_s"] > 0
     assert "peers" not in results

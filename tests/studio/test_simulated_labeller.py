@@ -1,8 +1,11 @@
 """Simulated labellers, who work through the HTTP API."""
 
+import json
 import threading
 import time
+from typing import Any
 
+import httpx
 import pytest
 
 from fairlead.core.seed import derive_rng
@@ -13,6 +16,10 @@ from fairlead.studio.simulated_labeller import Pace, SimulatedLabeller
 from studio.running_demo import Demo
 
 
+def body_of(request: httpx.Request) -> dict[str, Any]:
+    return json.loads(request.content) if request.content else {}
+
+
 @pytest.mark.parametrize("kind", task_kinds.TASK_KINDS)
 def test_a_labeller_does_a_task_of_every_kind(running: Demo, kind: task_kinds.TaskKind) -> None:
     before = len(running.judged(kind))
@@ -20,14 +27,18 @@ def test_a_labeller_does_a_task_of_every_kind(running: Demo, kind: task_kinds.Ta
     rng = derive_rng(1, kind)
     pace = Pace(threading.Event(), speed=1000)
     token = running.content.tokens[rater.name]
+    reported: list[dict[str, Any]] = []
     with SimulatedLabeller(running.origin, token, rater, rng, pace) as labeller:
+        labeller._client.event_hooks["request"] = [lambda request: reported.append(body_of(request))]
         for _ in range(5):  # the labeller may skip some items
             assert labeller.label_item(kind)
             if labeller.num_done:
                 break
     found = running.judged(kind)
-    # The labeller reports the time of a person, and the server counts the time that passed.
-    assert labeller.num_done == 1 and len(found) == before + 1 and found[-1].active_ms > 0
+    assert labeller.num_done == 1 and len(found) == before + 1
+    # The labeller reports the time of a person, and the server bounds it by the time that passed.
+    assert reported[-1]["active_ms"] > 1000
+    assert 0 < found[-1].active_ms < reported[-1]["active_ms"] and found[-1].implausible
     if kind == "chat":
         with running.database.read() as connection:
             turns = chats.list_turns(connection, found[-1].assignment_id)
