@@ -28,8 +28,8 @@ NOT_ARGUMENTS = ("messages", "tools", "documents", "add_generation_prompt")  # F
 class Template:
     """How conversations become text.  Without settings the tokenizer's own chat template decides."""
 
-    # a .jinja file, a built-in template (chatml, llama3, gemma, mistral, zephyr, plain), or the name of
-    # one of the tokenizer's templates; empty is the tokenizer's own
+    # a .jinja file, one of chatml, llama3, gemma, mistral, zephyr, plain, or the name of a template that the
+    # tokenizer has
     file: TemplateRef = ""
     # variables for the template, as a JSON object: {"enable_thinking": false}
     arguments: Advanced[str] = ""

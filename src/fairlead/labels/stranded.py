@@ -72,9 +72,9 @@ def find_stranded(connection: Connection, campaign: Campaign) -> Stranded:
         .scalar_subquery()
     )
     missing = (wanted.c.num_open + seen - len(raters)).label("missing")
-    found = select(wanted.c.item_id, missing).where(missing > 0).subquery()
-    totals = func.count().over().label("num_items"), func.sum(found.c.missing).over().label("judgements")
-    rows = connection.execute(select(found, *totals).order_by(found.c.item_id).limit(MAX_LISTED)).all()
+    lacking = select(wanted.c.item_id, missing).where(missing > 0).subquery()
+    totals = func.count().over().label("num_items"), func.sum(lacking.c.missing).over().label("judgements")
+    rows = connection.execute(select(lacking, *totals).order_by(lacking.c.item_id).limit(MAX_LISTED)).all()
     if not rows:
         return Stranded(0, 0, len(raters), ())
     skips = skips_of_items(connection, [row.item_id for row in rows])

@@ -57,11 +57,11 @@ USED_BY: dict[str, tuple[Loss, ...]] = {
 
 @dataclass(frozen=True, kw_only=True)
 class Config(TrainingSettings):
-    model: ModelRef  # model to start from, and the reference: usually the SFT model
+    model: ModelRef  # the start and the reference: usually the SFT model
     comparisons: DatasetRef  # native rows: prompt, chosen, rejected
     # dpo; robust and hinge for noisy labels; ipo against overfitting; simpo and orpo need no reference
     loss: Loss = "dpo"
-    beta: float = 0.1  # dpo, robust, hinge: strength of the pull to the reference; 0.05 to 0.5 in the paper
+    beta: float = 0.1  # dpo, robust, hinge: pull to the reference; 0.05 to 0.5
     # dpo, robust: assumed share of swapped labels; with dpo, conservative DPO
     flip_rate: Advanced[float] = 0.0
     tau: Advanced[float] = 1.0  # ipo: the target margin is 1 / (2 * tau) nats per token

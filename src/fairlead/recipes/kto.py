@@ -48,7 +48,7 @@ DECAY = 0.9  # of the running reference point per step: it averages over about t
 
 @dataclass(frozen=True, kw_only=True)
 class Config(TrainingSettings):
-    model: ModelRef  # model to start from, and the reference: usually the SFT model
+    model: ModelRef  # the start and the reference: usually the SFT model
     binary: DatasetRef  # native rows: prompt, completion, label
     beta: float = 0.1  # strength of the pull to the reference; 0.01 to 0.5 in the paper
     # weight of responses with a thumb up; weight x number should be about the same for both labels

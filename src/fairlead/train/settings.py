@@ -66,9 +66,9 @@ class Hardware:
     # bfloat16 runs matrix products in bfloat16; pure-bfloat16 also stores weights and activations in it, with
     # float32 master weights
     precision: Precision = "float32"
-    micro_tokens: int = 1024  # tokens per forward pass, padding included; 0 uses what the memory holds
+    micro_tokens: int = 1024  # tokens per forward pass; 0 uses what the memory holds
     # recompute activations in the backward pass: less memory, about a third more time
-    gradient_checkpointing: bool = False
+    gradient_checkpointing: Advanced[bool] = False
 
     def __post_init__(self) -> None:
         why = "must not be negative; 0 uses what the memory holds"
@@ -89,10 +89,9 @@ class Checkpoints:
 class Data:
     """Which rows of the data files are trained on and which are measured on."""
 
-    held_out: float = 0.1  # share of the prompts that is kept for measuring and never trained on
-    max_tokens: int = 0  # longest conversation in tokens; 0 is the model's context length
-    # what to do with longer rows: error refuses them; drop leaves them out; truncate-prompt leaves out the
-    # oldest turns, then the beginning of the text; truncate-answer leaves out the end of the answer
+    held_out: float = 0.1  # share of the prompts that is kept for measuring
+    max_tokens: int = 0  # longest row in tokens; 0 is the model's context length
+    # longer rows: an error, left out, or without the oldest part of the prompt or the end of the answer
     too_long: LongRows = "error"
     measure_every: Advanced[int] = 50  # steps between measurements on the held-out rows
 
