@@ -97,3 +97,10 @@ def test_few_records_one_core_or_unknown_code_need_no_workers(monkeypatch: pytes
     assert worker_pool.default_workers(10**6, own(tokenizer_object=tokenizer().backend_tokenizer)) == 0
     monkeypatch.setattr(worker_pool, "available_cores", lambda: 1)
     assert worker_pool.default_workers(10**6, tokenizer()) == 0
+
+
+def test_cores_are_counted_where_the_system_knows_no_affinity(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert 1 <= worker_pool.available_cores() <= (os.cpu_count() or 1)
+    monkeypatch.delattr(os, "sched_getaffinity", raising=False)
+    monkeypatch.setattr(os, "cpu_count", lambda: 6)
+    assert worker_pool.available_cores() == 6

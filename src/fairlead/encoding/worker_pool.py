@@ -90,8 +90,10 @@ def default_workers(num_records: int, tokenizer: PreTrainedTokenizerBase) -> int
 
 
 def available_cores() -> int:
-    """The cores that this process may use."""
-    return len(os.sched_getaffinity(0))
+    """The cores that this process may use; those of the machine where the system does not tell."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1  # macOS and Windows
 
 
 def tokenizer_of(encoder: Any) -> PreTrainedTokenizerBase:
