@@ -1,12 +1,12 @@
 """Forms that speak to the API: nothing is sent twice, out of order, or other than it is on the screen."""
 
 import json
-import time
 
 import pytest
-from playwright.sync_api import Page, Route, expect
+from playwright.sync_api import Page, expect
 
 from browser.conftest import Browse, Studio
+from browser.held_requests import HeldRequests
 from fairlead.labels import campaigns, judgements, leases, members
 from fairlead.labels.campaigns import Campaign
 from fairlead.labels.people import Person
@@ -21,20 +21,6 @@ def members_page(studio: Studio, browse: Browse) -> tuple[Campaign, Person, Page
     ada = studio.person("Ada", campaign)
     page.goto(f"{studio.url}/c/{campaign.slug}/people")
     return campaign, ada, page
-
-
-def held_back(page: Page, path: str) -> list[Route]:
-    """Requests that wait until they are let go."""
-    held: list[Route] = []
-    page.route(path, lambda route: held.append(route))
-    return held
-
-
-def wait_for(page: Page, held: list[Route], num: int) -> None:
-    end = time.monotonic() + 10
-    while len(held) < num:
-        assert time.monotonic() < end, f"{len(held)} requests, not {num}"
-        page.wait_for_timeout(20)
 
 
 def test_a_role_that_was_refused_is_not_shown(studio: Studio, browse: Browse) -> None:
@@ -53,13 +39,13 @@ def test_a_role_that_was_refused_is_not_shown(studio: Studio, browse: Browse) ->
 
 def test_one_change_of_a_role_waits_for_another(studio: Studio, browse: Browse) -> None:
     campaign, ada, page = members_page(studio, browse)
-    held = held_back(page, "**/people/*")
+    held = HeldRequests(page, "**/people/*")
     role = page.get_by_label("Role of Ada")
     for name in ("viewer", "adjudicator", "lead"):
         role.select_option(name)
-    wait_for(page, held, 1)
+    held.wait_for(1)
     held[0].continue_()
-    wait_for(page, held, 2)
+    held.wait_for(2)
     assert [one.request.post_data_json for one in held] == [{"role": "viewer"}, {"role": "lead"}]
     with page.expect_response("**/people/*"):
         held[1].continue_()
@@ -82,17 +68,17 @@ def test_a_form_rests_until_the_next_page_is_there(studio: Studio, browse: Brows
 def test_a_snapshot_is_made_of_what_is_on_the_screen(studio: Studio, browse: Browse) -> None:
     campaign = studio.campaign("pairwise", items=2)
     page = browse(studio.person("Lead", campaign, role="lead"))
-    held = held_back(page, "**/snapshots-preview?*")
+    held = HeldRequests(page, "**/snapshots-preview?*")
     page.goto(f"{studio.url}/c/{campaign.slug}/snapshots")
     make = page.get_by_role("button", name="Create snapshot")
-    wait_for(page, held, 1)
+    held.wait_for(1)
     expect(make).to_be_disabled()  # nothing was counted yet
     held[0].continue_()
     expect(make).to_be_enabled()
     page.get_by_label("Include ties").uncheck()
     expect(make).to_be_disabled()
     page.get_by_label("Snapshot name").press("Enter")
-    wait_for(page, held, 2)
+    held.wait_for(2)
     held[1].continue_()
     with page.expect_request(lambda request: request.method == "POST") as sent:
         make.click()

@@ -4,9 +4,10 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from playwright.sync_api import Page, Route, expect
+from playwright.sync_api import Page, expect
 
 from browser.conftest import Browse, Studio
+from browser.held_requests import HeldRequests
 from fairlead.data.records import Message
 from fairlead.labels import chats
 from fairlead.labels.campaigns import Campaign
@@ -104,8 +105,7 @@ def test_a_single_turn_is_judged_at_once(studio: Studio, browse: Browse, server:
     campaign, page = talk(studio, browse)
     page.get_by_label("Your message").press("Enter")
     expect(page.locator(".pane :is(strong, em)")).to_have_count(2)
-    held: list[Route] = []
-    page.route("**/choice", lambda route: held.append(route))
+    held = HeldRequests(page, "**/choice")
     page.keyboard.press("8")
     page.keyboard.press("Enter")
     expect(page.get_by_text("Saved: 1 of 1 turn judged").first).to_be_visible()
@@ -203,8 +203,7 @@ def test_a_message_waits_for_the_choice_before_it(studio: Studio, browse: Browse
     message = page.get_by_label("Your message")
     message.press("Enter")
     expect(page.locator(".pane :is(strong, em)")).to_have_count(2)
-    held: list[Route] = []
-    page.route("**/choice", lambda route: held.append(route))
+    held = HeldRequests(page, "**/choice")
     page.keyboard.press("7")
     message.fill("And a boat?")
     message.press("Enter")

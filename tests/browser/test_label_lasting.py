@@ -2,7 +2,6 @@
 
 import json
 import time
-from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -10,6 +9,7 @@ from playwright.sync_api import Browser, Page, Route, expect
 from playwright.sync_api import Error as PlaywrightError
 
 from browser.conftest import Browse, Studio
+from browser.held_requests import HeldRequests, until
 from fairlead.labels import assignments, drafts, leases
 from fairlead.labels.campaigns import Campaign
 from fairlead.labels.people import Person
@@ -35,14 +35,6 @@ def opened(studio: Studio, page: Page, campaign: Campaign) -> Page:
 def begun(studio: Studio, campaign: Campaign, person: Person) -> list[dict[str, object]]:
     with studio.database.read() as connection:
         return [one.body for one in drafts.list_of_rater(connection, campaign.id, person.rater)]
-
-
-def until(page: Page, holds: Callable[[], bool]) -> None:
-    """Waits until it is so."""
-    end = time.monotonic() + 10
-    while not holds():
-        assert time.monotonic() < end, "it never came to be so"
-        page.wait_for_timeout(20)
 
 
 def held(studio: Studio, campaign: Campaign, person: Person) -> int:
@@ -208,9 +200,8 @@ def test_no_draft_comes_after_its_answer(studio: Studio, browse: Browse) -> None
     campaign = studio.campaign("demonstration", items=2)
     ada = studio.person("Ada", campaign)
     page = opened(studio, browse(ada), campaign)
-    slow: list[Route] = []
     answers = asked(page, "/judgement")
-    page.route("**/draft", lambda route: slow.append(route))
+    slow = HeldRequests(page, "**/draft")
     page.keyboard.type("Quick")
     until(page, lambda: len(slow) == 1)
     page.keyboard.press("Control+Enter")

@@ -1,9 +1,10 @@
 """Two answers side by side, judged with keys alone."""
 
 import pytest
-from playwright.sync_api import Page, Route, expect
+from playwright.sync_api import Page, expect
 
 from browser.conftest import Browse, Studio, answer
+from browser.held_requests import HeldRequests
 from fairlead.data.records import Message
 from fairlead.labels import campaigns, flags
 from fairlead.labels.campaigns import Campaign
@@ -205,9 +206,8 @@ def test_guidelines_that_were_closed_before_they_came_are_not_read(studio: Studi
     page.clock.install()
     page.goto(f"{studio.url}/c/{campaign.slug}/label")
     expect(page.locator("body[data-ready]")).to_be_attached()
-    held: list[Route] = []
     read: list[str] = []
-    page.route("**/guide", lambda route: held.append(route))
+    held = HeldRequests(page, "**/guide")
     page.on(
         "request", lambda request: read.append(request.url) if request.url.endswith("/guide/read") else None
     )
