@@ -46,6 +46,17 @@ def test_compare_prefers_the_answers_that_the_rule_prefers(cli: Cli, project: Pa
     assert cli("compare", *words, "--project", project, "--json").json["artifact"] == result.json["artifact"]
 
 
+def test_the_option_bounds_the_time_of_a_rule(cli: Cli, project: Path, tmp_path: Path) -> None:
+    rule = tmp_path / "slow.py"
+    rule.write_text(
+        "import time\n\n\ndef score(prompt, answer, finished):\n    time.sleep(60)\n", encoding="utf-8"
+    )
+    words = ["sft", "base", "--prompts", project / "data" / "prompts.jsonl", "--judge", f"rule:{rule}"]
+    result = cli("compare", *words, "--max-new-tokens", "4", "--rule-timeout", "0.2", "--project", project)
+    assert result.code == 1
+    assert "took longer than rule_timeout = 0.2 s" in result.err
+
+
 def test_compare_with_a_reward_model_names_win_rate_interval_and_n(cli: Cli, project: Path) -> None:
     words = [
         "sft",

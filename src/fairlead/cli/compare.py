@@ -53,6 +53,9 @@ def compare(
     too_long: TooLong = "error",
     template: TemplateWords = None,
     exclude_leaks: ExcludeLeaks = False,
+    rule_timeout: Annotated[
+        float, typer.Option(help="Seconds that one call of a rule may take; 0 sets no limit.")
+    ] = 300.0,
     project: ProjectDir = None,
     as_json: AsJson = False,
 ) -> None:
@@ -93,7 +96,9 @@ def compare(
         judge=judge_reference,
         exclude_leaks=exclude_leaks,
         seed=seed,
-        scoring=Scoring(unreadable_prompts="drop") if too_long == "drop" else Scoring(),
+        scoring=Scoring(
+            rule_timeout=rule_timeout, unreadable_prompts="drop" if too_long == "drop" else "error"
+        ),
     )
     config = dataclasses.replace(config, name=unique_name(opened_project, config, a, "vs", b))
     with open_run(opened_project, "compare", config, kind=recipe.KIND, spelling=OPTIONS) as run:
