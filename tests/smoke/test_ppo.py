@@ -5,6 +5,7 @@ from statistics import mean, pstdev
 
 import pytest
 import torch
+from peft import PeftModel
 from pytest import approx
 from torch import Tensor, tensor
 
@@ -117,6 +118,28 @@ def test_with_a_reward_model_on_the_policys_own_network(tmp_path: Path) -> None:
     said = [event for _, event in jsonl.read(made.folder / "events.jsonl") if event["event"] == "roles"]
     assert said[0]["networks"] == 1
     check_finished(project, ppo, made, **settings)
+
+
+def test_adapters_are_switched_as_often_whatever_the_number_of_micro_batches(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """On one network, policy and critic change places per minibatch and not per micro-batch."""
+    switches: list[str] = []
+    plain = PeftModel.set_adapter
+
+    def counted(network: PeftModel, name: str, *rest: bool) -> None:
+        switches.append(name)
+        plain(network, name, *rest)
+
+    monkeypatch.setattr(PeftModel, "set_adapter", counted)
+    project = project_with_base(tmp_path)
+    numbers = []
+    for micro_tokens in (16, 4096):
+        switches.clear()
+        name = f"with-{micro_tokens}"
+        train(project, ppo, **SETTINGS | {"name": name, "rank": 4, "steps": 2, "micro_tokens": micro_tokens})
+        numbers.append(len(switches))
+    assert numbers[0] == numbers[1] > 0
 
 
 def test_with_the_gold_rule(tmp_path: Path) -> None:
