@@ -1,13 +1,13 @@
-"""Waits for what a page does, and holds its requests back.
+"""Waits for what a page does, holds its requests back, and reads what it was sent.
 
 A handler of Playwright's runs only while the test waits for the page, so what a handler has noted may come
 later than what the page shows.  Tests therefore wait for it, and never read a list at once.
 """
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
-from playwright.sync_api import Page, Route
+from playwright.sync_api import Page, Response, Route
 
 
 def until(page: Page, holds: Callable[[], bool], otherwise: str = "it never came to be so") -> None:
@@ -18,13 +18,25 @@ def until(page: Page, holds: Callable[[], bool], otherwise: str = "it never came
         page.wait_for_timeout(20)
 
 
+def texts_of_api(page: Page, show: Callable[[], object]) -> list[str]:
+    """What the API has sent to the page while `show` made the page load and hand out an item."""
+    answers: list[Response] = []
+    page.on("response", lambda answer: answers.append(answer) if "/api/" in answer.url else None)
+    with page.expect_response("**/next") as items:
+        show()
+    return [answer.text() for answer in {*answers, items.value} if answer.ok]
+
+
 class HeldRequests:
     """Requests of a page to a path, which wait until they are let go."""
 
     def __init__(self, page: Page, path: str) -> None:
         self._page = page
         self._routes: list[Route] = []
-        page.route(path, self._routes.append)
+        page.route(path, lambda route: self._routes.append(route))
+
+    def __iter__(self) -> Iterator[Route]:
+        return iter(self._routes)
 
     def __len__(self) -> int:
         return len(self._routes)

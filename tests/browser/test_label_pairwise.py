@@ -4,7 +4,7 @@ import pytest
 from playwright.sync_api import Page, expect
 
 from browser.conftest import Browse, Studio, answer
-from browser.held_requests import HeldRequests
+from browser.held_requests import HeldRequests, texts_of_api
 from fairlead.data.records import Message
 from fairlead.labels import campaigns, flags
 from fairlead.labels.campaigns import Campaign
@@ -231,10 +231,9 @@ def test_guidelines_that_were_closed_before_they_came_are_not_read(studio: Studi
 
 
 def test_nothing_on_the_page_says_which_model_wrote_what(studio: Studio, browse: Browse) -> None:
-    page = start(studio, browse, studio.campaign("pairwise", items=2))
-    seen: list[str] = []
-    page.on("response", lambda response: seen.append(response.text()) if "/api/" in response.url else None)
-    page.reload()
+    campaign = studio.campaign("pairwise", items=2)
+    page = browse(studio.person("Ada", campaign))
+    seen = texts_of_api(page, lambda: page.goto(f"{studio.url}/c/{campaign.slug}/label"))
     expect(page.locator("body[data-ready]")).to_be_attached()
     assert seen and not any("model-" in text for text in (*seen, page.content()))
 

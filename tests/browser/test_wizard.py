@@ -7,6 +7,7 @@ import pytest
 from playwright.sync_api import Page, expect
 
 from browser.conftest import Browse, Studio
+from browser.held_requests import texts_of_api
 from fairlead.labels import campaigns, judgements, leases
 from labels.build import hold_longer
 
@@ -137,11 +138,7 @@ def labels_page(studio: Studio, browse: Browse) -> str:
         one = campaigns.get(connection, "from-a-file")
     page = browse(studio.person("Ben Okri", one))
     page.set_default_timeout(WAIT_MS)
-    sent: list[str] = []
-    page.on(
-        "response", lambda answer: sent.append(answer.text()) if "/api/" in answer.url and answer.ok else None
-    )
-    page.goto(f"{studio.url}/c/from-a-file/label")
+    sent = texts_of_api(page, lambda: page.goto(f"{studio.url}/c/from-a-file/label"))
     expect(page.get_by_text("Question").first).to_be_visible()
     return page.content() + "".join(sent)
 

@@ -57,6 +57,29 @@ def test_the_option_bounds_the_time_of_a_rule(cli: Cli, project: Path, tmp_path:
     assert "took longer than rule_timeout = 0.2 s" in result.err
 
 
+@pytest.mark.parametrize(
+    "judge, message",
+    [
+        ("rule:language", "needs an argument"),
+        ("rule:maths", "the column reference, which 6 of 6 prompts do not have"),
+        ("rule:data/broken.py", "cannot be loaded in line 1"),
+        ("rule:data/without_score.py", "score"),
+        ("rule:no.such.module", "no.such.module"),
+    ],
+)
+def test_a_rule_that_cannot_judge_is_refused_before_anything_is_sampled(
+    cli: Cli, project: Path, judge: str, message: str
+) -> None:
+    (project / "data" / "broken.py").write_text("import nothing_of_that_name\n", encoding="utf-8")
+    (project / "data" / "without_score.py").write_text("x = 1\n", encoding="utf-8")
+    before = sorted((project / "artifacts").rglob("*"))
+    words = ["sft", "base", "--prompts", project / "data" / "prompts.jsonl", "--judge", judge]
+    result = cli("compare", *words, "--project", project)
+    assert result.code == 1
+    assert message in result.err
+    assert sorted((project / "artifacts").rglob("*")) == before
+
+
 def test_compare_with_a_reward_model_names_win_rate_interval_and_n(cli: Cli, project: Path) -> None:
     words = [
         "sft",

@@ -67,7 +67,7 @@ def compare(
     judge_reference = _judge_reference(judge)
     opened_project = open_project(project)
 
-    from fairlead.cli.fresh_prompts import require_endpoint, require_fresh_prompts
+    from fairlead.cli.fresh_prompts import require_fresh_prompts, require_judge
     from fairlead.cli.sampled_answers import sample_answers, unique_name
     from fairlead.recipes import compare as recipe
     from fairlead.train.settings import Scoring
@@ -82,7 +82,7 @@ def compare(
         "too_long": too_long,
         "template": read_template(template),
     }
-    require_endpoint(opened_project, judge_reference)
+    require_judge(opened_project, judge_reference, prompts, timeout_s=rule_timeout, drop=too_long == "drop")
     require_fresh_prompts(opened_project, prompts, {"A": a, "B": b}, judge_reference, exclude_leaks)
     rollouts = []
     for model in (a, b):
