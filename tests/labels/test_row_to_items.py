@@ -8,11 +8,11 @@ from fairlead.core.errors import DataError
 from fairlead.data.file_source import SourceRow
 from fairlead.data.records import RECORD_KINDS, Message, Messages
 from fairlead.data.row_problem import RowLocation, RowProblem
-from fairlead.labels import row_to_items
+from fairlead.labels import row_parsing, row_to_items
 from fairlead.labels.database import Database
 from fairlead.labels.imports import ImportSource
 from fairlead.labels.items import NewItem
-from fairlead.labels.row_to_items import ParsedRow
+from fairlead.labels.row_parsing import ParsedRow
 from fairlead.labels.task_kinds import TaskKind
 from fairlead.store.project import Project
 from labels.import_files import (
@@ -215,7 +215,7 @@ PROBLEM = RowProblem("rows.jsonl", 9, "", None, "is not valid JSON", "Repair the
     ],
 )
 def test_rows_with_unjudged_answers_are_recognised(row: dict[str, Any], expected: bool) -> None:
-    assert row_to_items.is_answers(row) == expected
+    assert row_parsing.is_answers(row) == expected
 
 
 def test_the_format_is_chosen_from_the_first_rows_and_no_row_is_lost() -> None:
@@ -227,7 +227,7 @@ def test_the_format_is_chosen_from_the_first_rows_and_no_row_is_lost() -> None:
         ([*native, *answers], "native"),  # answers need a majority
     ]
     for rows, expected in cases:
-        format, all_rows = row_to_items.choose_format(rows)
+        format, all_rows = row_parsing.choose_format(rows)
         assert (format, list(all_rows)) == (expected, rows)
 
 
@@ -243,13 +243,13 @@ def test_the_format_is_chosen_from_the_first_rows_and_no_row_is_lost() -> None:
     ],
 )
 def test_rows_of_answers_that_cannot_be_parsed(row: dict[str, Any], field: str) -> None:
-    [problem] = row_to_items.parse_rows([source_row(7, row)], "answers")
+    [problem] = row_parsing.parse_rows([source_row(7, row)], "answers")
     assert isinstance(problem, RowProblem)
     assert (problem.line, problem.field, problem.row) == (7, field, row)
 
 
 def test_problems_of_the_file_pass_through() -> None:
-    assert list(row_to_items.parse_rows([PROBLEM], "native")) == [PROBLEM]
+    assert list(row_parsing.parse_rows([PROBLEM], "native")) == [PROBLEM]
     assert row_to_items.to_items(PROBLEM, "pairwise") == ([], [PROBLEM])
 
 
@@ -259,7 +259,7 @@ def test_the_source_of_an_answer() -> None:
         source_row(1, {"prompt": "2?", "completions": ["4", "5"], "models": ["one", None], "model": "row"}),
         source_row(2, {"prompt": "2?", "completions": ["4"]}),
     ]
-    parsed = list(row_to_items.parse_rows(rows, "answers", model="file"))
+    parsed = list(row_parsing.parse_rows(rows, "answers", model="file"))
     sources = [[answer.source for answer in row.answers] for row in parsed if not isinstance(row, RowProblem)]
     assert sources == [["one", "row"], ["file"]]
 
@@ -278,7 +278,7 @@ def test_the_source_of_an_answer() -> None:
     ],
 )
 def test_rows_that_do_not_suit_the_task_kind(row: dict[str, Any], kind: TaskKind, why: str) -> None:
-    [parsed] = row_to_items.parse_rows([source_row(3, row)], "native")
+    [parsed] = row_parsing.parse_rows([source_row(3, row)], "native")
     assert not isinstance(parsed, RowProblem)
     new_items, [problem] = row_to_items.to_items(parsed, kind)
     assert new_items == [] and (problem.line, problem.row) == (3, row)

@@ -9,10 +9,11 @@ from data.tool_samples import label_studio, open_webui
 from fairlead.data.file_source import SourceRow
 from fairlead.data.importer import FORMATS
 from fairlead.data.row_problem import RowLocation
-from fairlead.labels import campaigns, row_to_items
+from fairlead.labels import campaigns, row_parsing, row_to_items
 from fairlead.labels.database import Database
 from fairlead.labels.imports import ImportSource
-from fairlead.labels.row_to_items import KINDS_OF_ROW, ParsedRow
+from fairlead.labels.row_parsing import ParsedRow
+from fairlead.labels.row_to_items import KINDS_OF_ROW
 from fairlead.store.project import Project
 from labels.import_files import LEAD, all_items, create_campaign, json_lines, run_import, upload
 from labels.snapshots import ANN, judge_all, read_rows, take_snapshot
@@ -23,9 +24,9 @@ def test_rows_of_every_format_are_items_that_keep_their_notes(format: str) -> No
     rows = [
         SourceRow(RowLocation("rows.jsonl", line), row) for line, row in enumerate(SAMPLES[format], start=1)
     ]
-    guessed, remaining = row_to_items.choose_format(rows)
+    guessed, remaining = row_parsing.choose_format(rows)
     assert guessed == format
-    for parsed in row_to_items.parse_rows(remaining, format):
+    for parsed in row_parsing.parse_rows(remaining, format):
         assert isinstance(parsed, ParsedRow) or parsed.why.startswith("holds ")
         if not isinstance(parsed, ParsedRow):
             continue

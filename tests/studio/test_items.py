@@ -1,7 +1,8 @@
+import json
 from typing import Any
 
 from fairlead.labels import flags, judgements, leases
-from studio.leads import Place, filled, judge, pairs, rows
+from studio.leads import Place, filled, judge, pairs, rows, upload
 
 
 def test_items_are_found_by_words_and_state_page_by_page(place: Place) -> None:
@@ -120,3 +121,42 @@ def test_labellers_and_viewers_see_no_items_and_start_no_imports(place: Place) -
         assert other.post(f"/api/v1/campaigns/{slug}/imports", json={"rollouts": ["x"]}).status_code == 403
         assert other.get(f"/c/{slug}/items").status_code == 403
         assert other.post("/api/v1/uploads", files={"file": ("x.jsonl", b"{}")}).status_code == 403
+
+
+def test_ids_and_metadata_are_shown_found_and_repeated_in_snapshots(place: Place) -> None:
+    lead = place.browser(place.person("Ada", "lead"))
+    row = {"id": "row-17", "prompt": "2?", "chosen": "4", "rejected": "5", "topic": "sums <b>"}
+    slug = filled(place, lead, rows(row, {**row, "id": "row-18", "prompt": "3?"}))
+    item = lead.get(f"/api/v1/campaigns/{slug}/items", params={"q": "row-17"}).json()["items"][0]
+    assert (item["external_id"], item["metadata"]) == ("row-17", {"topic": "sums <b>"})
+    page = lead.get(f"/c/{slug}/items/{item['id']}").text
+    assert "row-17" in page and "sums &lt;b&gt;" in page
+    added = {
+        "prompt": [{"role": "user", "content": "4?"}],
+        "answers": [{"messages": [{"role": "assistant", "content": text}]} for text in "89"],
+        "external_id": "mine",
+        "metadata": {"topic": "powers"},
+        "reference": "8",
+    }
+    assert lead.post(f"/api/v1/campaigns/{slug}/items", json={"items": [added]}).status_code == 201
+    judge(place, slug, place.person("Ben"), *[{"choice": 1}] * 3)
+    body = {"name": "kept", "filters": {}}
+    assert lead.post(f"/api/v1/campaigns/{slug}/snapshots", json=body).status_code == 202
+    place.work()
+    written = lead.get(f"/api/v1/campaigns/{slug}/snapshots/kept/files/comparisons.jsonl").text
+    found = {row["id"]: row["metadata"] for row in map(json.loads, written.splitlines())}
+    assert found == {
+        "row-17": {"topic": "sums <b>"},
+        "row-18": {"topic": "sums <b>"},
+        "mine": {"topic": "powers"},
+    }
+
+
+def test_a_preview_shows_what_travels_with_the_items(place: Place) -> None:
+    lead = place.browser(place.person("Ada", "lead"))
+    row = {"id": "row-17", "prompt": "2?", "completions": ["4", "5"], "topic": "sums"}
+    found = upload(lead, rows(row))
+    body = {"upload": found["id"], "kind": "pairwise"}
+    [item] = lead.post("/api/v1/imports/preview", json=body).json()["items"]
+    assert (item["external_id"], item["metadata"]) == ("row-17", {"topic": "sums"})
+    assert "row-17" in lead.get("/new/kind", params={"upload": found["id"]}).text

@@ -237,9 +237,18 @@ def convert_row(
 
 
 def metadata_of(
-    row: SourceRow, record: Record, format: str, kind: RecordKind | None, tally: Tally
+    row: SourceRow,
+    record: Record,
+    format: str,
+    kind: RecordKind | None,
+    tally: Tally,
+    *,
+    also_read: frozenset[str] = frozenset(),
 ) -> dict[str, Any]:
-    """The columns that travel with the record; raises DataError for a column that would be lost."""
+    """The columns that travel with the record; raises DataError for a column that would be lost.
+
+    `also_read` are columns of answers that the caller reads beside a prompt.
+    """
     rules = FORMATS[format]
     source_kind = kind_of_record(record)
     read = rules.reads.get(source_kind, frozenset())
@@ -250,6 +259,7 @@ def metadata_of(
         if (
             rules.reads_every_column
             or column in read
+            or column in also_read
             or column in ("id", "metadata")
             or column in KEPT_COLUMNS
         ):
@@ -264,7 +274,7 @@ def metadata_of(
             tally.ignored.add(column)  # only the prompts were asked for
         elif meaning is not None or (
             # A file of which only the prompt was understood may hold answers under any name.
-            source_kind == "prompt" and kind != "prompt" and not is_note(column, value)
+            source_kind == "prompt" and kind != "prompt" and not also_read and not is_note(column, value)
         ):
             lost[column] = value
         else:

@@ -31,12 +31,13 @@ from fairlead.data import file_source
 from fairlead.data.records import Messages, prompt_text
 from fairlead.data.records import Prompt as PromptRecord
 from fairlead.data.row_problem import RowProblem, shorten
-from fairlead.labels import campaigns, items, jobs, page_messages, row_to_items, uploads
+from fairlead.labels import campaigns, items, jobs, page_messages, row_parsing, row_to_items, uploads
 from fairlead.labels.campaigns import Campaign
 from fairlead.labels.database import metadata
 from fairlead.labels.errors import Invalid
 from fairlead.labels.items import NewItem
-from fairlead.labels.row_to_items import Pairing, ParsedRow
+from fairlead.labels.row_parsing import ParsedRow
+from fairlead.labels.row_to_items import Pairing
 from fairlead.labels.task_kinds import TASK_KINDS, TaskKind
 from fairlead.store.artifact import Artifact, load_artifacts
 from fairlead.store.project import Project
@@ -99,7 +100,7 @@ def row_kind(connection: Connection, project: Project, origin: ImportSource) -> 
     if origin.upload is not None:
         return uploads.get(connection, origin.upload).row_kind
     _find_rollouts(project, origin.rollouts)
-    return row_to_items.ANSWERS_FORMAT
+    return row_parsing.ANSWERS_FORMAT
 
 
 def list_rollouts(project: Project) -> list[Artifact]:
@@ -262,7 +263,7 @@ def _read_rows(
         path = project.data / "uploads" / upload.path
         if not path.is_file():
             raise DataError(f"{upload.filename}: the uploaded file no longer exists. Upload it again.")
-        rows = row_to_items.parse_rows(file_source.read_file_rows(path), upload.format, model=model)
+        rows = row_parsing.parse_rows(file_source.read_file_rows(path), upload.format, model=model)
         return (_with_path(row, upload.filename) for row in rows), upload.filename
     return _merge_rollouts(_find_rollouts(project, origin.rollouts)), ", ".join(origin.rollouts)
 
@@ -333,9 +334,9 @@ def _read_rollouts(artifact: Artifact) -> Iterator[ParsedRow | RowProblem]:
         for name in ("temperature", "top_p", "top_k", "min_p", "max_new_tokens")
         if name in artifact.manifest.config
     }
-    for row in row_to_items.parse_rows(
+    for row in row_parsing.parse_rows(
         file_source.read_file_rows(artifact.folder / "answers.jsonl"),
-        row_to_items.ANSWERS_FORMAT,
+        row_parsing.ANSWERS_FORMAT,
         model=model,
     ):
         if isinstance(row, ParsedRow):

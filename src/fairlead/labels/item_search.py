@@ -136,7 +136,7 @@ def _summaries(connection: Connection, campaign_id: int, page: Sequence[Item]) -
 
 
 def _contains(word: str) -> ColumnElement[bool]:
-    """SQL condition: the prompt, answers or tags contain the word, in any case.
+    """SQL condition: the prompt, answers, tags, id or metadata contain the word, in any case.
 
     Stored JSON escapes characters beyond ASCII, so the search uses the escaped form of each case.
     """
@@ -145,6 +145,7 @@ def _contains(word: str) -> ColumnElement[bool]:
         cast(item_table.c.prompt, Text),
         cast(item_table.c.answers, Text),
         cast(item_table.c.tags, Text),
+        cast(item_table.c.carried, Text),
     )
     return or_(*(column.icontains(form, autoescape=True) for column in columns for form in sorted(forms)))
 

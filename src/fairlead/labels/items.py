@@ -104,7 +104,8 @@ class NewItem:
     )
     strategy: str = "all"
     source: str = ""  # file or artifact of the row
-    carried: Mapping[str, Any] = field(default_factory=dict)  # the row's id, metadata and tools, for exports
+    # The row's id, metadata, tools and family.  Exports repeat them, and labellers never see them.
+    carried: Mapping[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -121,7 +122,7 @@ class Item:
     strategy: str
     source: str
     created_at: str
-    carried: Mapping[str, Any] = field(default_factory=dict)  # the row's id, metadata and tools, for exports
+    carried: Mapping[str, Any] = field(default_factory=dict)  # as in `NewItem`
 
 
 @dataclass(frozen=True)

@@ -16,7 +16,7 @@ from fairlead.core.errors import DataError
 from fairlead.core.plural import counted
 from fairlead.data import file_source, text_source
 from fairlead.data.row_problem import RowProblem
-from fairlead.labels import events, page_messages, row_to_items
+from fairlead.labels import events, page_messages, row_parsing
 from fairlead.labels.database import metadata, now
 from fairlead.labels.errors import Invalid, NotFound
 from fairlead.store.project import Project
@@ -239,10 +239,10 @@ def _check_unpacked_size(path: Path) -> None:
 
 
 def _detect_format(path: Path) -> tuple[str, str]:
-    format, rows = row_to_items.choose_format(file_source.read_file_rows(path))
+    format, rows = row_parsing.choose_format(file_source.read_file_rows(path))
     votes: Counter[str] = Counter()
     first_problem: RowProblem | None = None
-    for row in islice(row_to_items.parse_rows(rows, format), 100):
+    for row in islice(row_parsing.parse_rows(rows, format), 100):
         if isinstance(row, RowProblem):
             first_problem = first_problem or row
         else:

@@ -23,6 +23,7 @@ from fairlead.data.formats.turns import (
     read_label,
     read_question,
     read_step_labels,
+    read_tags,
     system_of,
     with_system,
 )
@@ -78,6 +79,8 @@ def convert(row: Row, where: RowLocation) -> Conversion:
             columns = ", ".join(name for name, value in row.items() if value is not None)
             remedy = f"The row has {columns}. Name the column with --map {absent}=COLUMN."
             reject_row(where, absent, None, "is missing", remedy)
+    if isinstance(native.get("tags"), str):
+        native["tags"] = read_tags(native["tags"])
     if "chosen" in native:
         check_scores(row, where)
     for column in NUMBERS & native.keys():

@@ -163,6 +163,16 @@ def decoded(text: str) -> object:
     return text
 
 
+def read_tags(value: object) -> list[str]:
+    """Tags of a list, or of text with commas, which tables such as CSV hold."""
+    if isinstance(value, str):
+        value = decoded(value)
+    if isinstance(value, str):
+        value = [tag.strip() for tag in value.split(",") if tag.strip()]
+    tags = value if isinstance(value, list) else [value]
+    return [str(tag) for tag in tags if not is_blank(tag)]
+
+
 def as_number(value: object) -> object:
     """The number that text holds, as in CSV files; other values as they are."""
     if isinstance(value, str):

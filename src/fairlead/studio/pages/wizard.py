@@ -10,7 +10,7 @@ from fastapi.responses import RedirectResponse
 from pydantic import Field
 
 from fairlead.core.errors import FairleadError
-from fairlead.labels import row_to_items, task_kinds
+from fairlead.labels import row_parsing, row_to_items, task_kinds
 from fairlead.labels.errors import Invalid
 from fairlead.labels.task_kinds import TaskKind
 from fairlead.studio import page_templates, phrases
@@ -117,7 +117,7 @@ def kind_page(
         kind_names=phrases.KIND_NAMES,
         preview=preview,
         body=body,
-        several=row_kind in (row_to_items.ANSWERS_FORMAT, "ranking"),
+        several=row_kind in (row_parsing.ANSWERS_FORMAT, "ranking"),
         query=imports.to_query(body),
         error=None,
     )

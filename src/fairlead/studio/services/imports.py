@@ -9,11 +9,11 @@ from urllib.parse import urlencode
 from pydantic import BaseModel, Field, field_validator
 from sqlalchemy import Connection
 
-from fairlead.labels import imports, jobs, row_to_items, uploads
+from fairlead.labels import imports, jobs, row_parsing, row_to_items, uploads
 from fairlead.labels.campaigns import Campaign
 from fairlead.labels.errors import NotFound
 from fairlead.labels.imports import ImportSource
-from fairlead.labels.items import CandidateAnswer
+from fairlead.labels.items import CandidateAnswer, Item, NewItem
 from fairlead.labels.row_to_items import Pairing
 from fairlead.labels.task_kinds import TaskKind
 from fairlead.labels.uploads import Upload
@@ -95,6 +95,9 @@ class ItemPreview(BaseModel):
     prompt: list[PromptMessage]
     answers: list[AnswerOut]
     tags: list[str]
+    external_id: str | None = Field(description="The row's `id`.")
+    metadata: dict[str, Any] | None = Field(description="Columns of the row that travel to exports.")
+    reference: str | None
 
 
 class ImportPreviewOut(BaseModel):
@@ -125,14 +128,14 @@ def get_upload(database: Database, viewer: Viewer, upload_id: int) -> UploadOut:
 
 def list_rollouts(settings: Settings) -> RolloutsList:
     rollouts = imports.list_rollouts(project_for_files(settings)) if settings.project else []
-    suits = row_to_items.task_kinds_of(row_to_items.ANSWERS_FORMAT)
+    suits = row_to_items.task_kinds_of(row_parsing.ANSWERS_FORMAT)
     return RolloutsList(rollouts=[_rollouts_out(artifact) for artifact in rollouts], suits=list(suits))
 
 
 def describe_origin(database: Database, viewer: Viewer, origin: OriginIn) -> tuple[str, str]:
     """(a name to show, the kind of row) of an upload or of rollouts."""
     if origin.upload is None:
-        return ", ".join(origin.rollouts), row_to_items.ANSWERS_FORMAT
+        return ", ".join(origin.rollouts), row_parsing.ANSWERS_FORMAT
     upload = get_upload(database, viewer, origin.upload)
     return upload.filename, upload.row_kind
 
@@ -158,6 +161,7 @@ def preview_rows(database: Database, settings: Settings, viewer: Viewer, body: P
             prompt=render_prompt(item.prompt),
             answers=[answer_out(answer) for answer in item.answers],
             tags=list(item.tags),
+            **carried_out(item),
         )
         for item in preview.items
     ]
@@ -200,6 +204,17 @@ def answer_out(answer: CandidateAnswer) -> AnswerOut:
         params=dict(answer.params) if answer.params else None,
         finished=answer.finished,
     )
+
+
+def carried_out(item: NewItem | Item) -> dict[str, Any]:
+    """What travels with an item to exports."""
+    metadata = dict(item.carried.get("metadata") or {})
+    metadata |= {name: item.carried[name] for name in ("family", "tools") if name in item.carried}
+    return {
+        "external_id": item.carried.get("id"),
+        "metadata": metadata or None,
+        "reference": item.reference,
+    }
 
 
 def _own_upload(connection: Connection, viewer: Viewer, upload_id: int) -> Upload:

@@ -15,7 +15,7 @@ from fairlead.labels.items import CandidateAnswer, NewItem
 from fairlead.labels.judgements import Judgement
 from fairlead.labels.task_kinds import TaskKind
 from fairlead.studio.auth import Viewer
-from fairlead.studio.services.imports import AnswerOut, Reference, answer_out
+from fairlead.studio.services.imports import AnswerOut, Reference, answer_out, carried_out
 from fairlead.studio.services.rendering import PromptMessage, render_prompt
 from fairlead.studio.state import Database
 
@@ -37,6 +37,13 @@ class ItemIn(BaseModel):
     priority: int = 0
     selection_probability: float | None = None
     strategy: Annotated[str, Field(max_length=40)] = "all"
+    external_id: Reference | None = Field(None, description="Your own id, repeated in exports as `id`.")
+    metadata: dict[str, Any] | None = Field(
+        None, description="Anything that exports should repeat. Labellers never see it."
+    )
+    reference: Annotated[str, Field(max_length=items.MAX_TEXT)] | None = Field(
+        None, description="A correct answer, repeated in exports. Labellers never see it."
+    )
 
 
 class ItemsIn(BaseModel):
@@ -57,6 +64,9 @@ class ItemOut(BaseModel):
     selection_probability: float | None
     strategy: str
     source: str
+    external_id: str | None = Field(description="The id of the row that the item was made of.")
+    metadata: dict[str, Any] | None = Field(description="Columns of the row that travel to exports.")
+    reference: str | None
     created_at: str
     num_open: int
     num_held: int
@@ -204,10 +214,13 @@ def _new_item(item: ItemIn, number: int, kind: TaskKind) -> NewItem:
     prompt = _parse_messages(item.prompt, "prompt", number)
     if kind not in ("conversation", "chat"):
         _require_user_turn(prompt, number)
+    carried = {"id": item.external_id, "metadata": item.metadata}
     return NewItem(
         prompt=prompt,
         answers=answers,
         tags=tuple(item.tags),
+        reference=item.reference,
+        carried={name: value for name, value in carried.items() if value},
         priority=item.priority,
         selection_probability=item.selection_probability,
         strategy=item.strategy,
@@ -247,6 +260,7 @@ def _item_out(summary: ItemSummary) -> ItemOut:
         selection_probability=item.selection_probability,
         strategy=item.strategy,
         source=item.source,
+        **carried_out(item),
         created_at=item.created_at,
         num_open=summary.num_open,
         num_held=summary.num_held,
