@@ -347,6 +347,20 @@ def judged(home: Path, num: int = 3) -> None:
             )
 
 
+def test_a_full_export_from_the_command_line(home: Path, cli: Cli, tmp_path: Path) -> None:
+    assert cli("studio", "status", "--project", home).code == 0
+    judged(home)
+    command = ("studio", "export", "helpful-pairwise", "--project", home, "--out")
+    result = cli(*command, tmp_path / "all.jsonl", "--json").json
+    assert result["file"].endswith("all.jsonl")
+    rows = [row for _, row in jsonl.read(tmp_path / "all.jsonl")]
+    assert [row["row"] for row in rows].count("judgement") == 3 and len(rows) == 6
+    assert cli(*command, tmp_path / "all.csv").code == 0
+    assert (tmp_path / "all.csv").read_bytes().count(b"\r\n") == 7
+    refused = cli(*command, tmp_path / "all.xlsx")
+    assert refused.code == 1 and ".parquet" in refused.err and not (tmp_path / "all.xlsx").exists()
+
+
 def test_a_snapshot_from_the_command_line(home: Path, cli: Cli, tmp_path: Path) -> None:
     assert cli("studio", "status", "--project", home).code == 0
     judged(home)

@@ -108,6 +108,8 @@ def test_from_a_file_to_a_snapshot(
         )
         saved = studio.download(made.slug, "helpful-1", "comparisons.jsonl", tmp_path / "out.jsonl")
         assert len(saved.read_text().splitlines()) == 4
+        everything = studio.export(made.slug, tmp_path / "everything.jsonl")
+        assert len(everything.read_text().splitlines()) == 4
     stop.set()
     worker.join(10)
     app.state.live.close()

@@ -148,7 +148,7 @@ def test_ids_and_metadata_are_shown_found_and_repeated_in_snapshots(place: Place
     assert found == {
         "row-17": {"topic": "sums <b>"},
         "row-18": {"topic": "sums <b>"},
-        "mine": {"topic": "powers"},
+        "mine": {"reference": "8", "topic": "powers"},
     }
 
 

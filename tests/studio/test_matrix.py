@@ -133,6 +133,7 @@ ROUTES = {
     "GET /api/v1/campaigns/{slug}/jobs/{job_id}/problems": "lead",
     "GET /api/v1/campaigns/{slug}/jobs/{job_id}/set-aside.jsonl": "lead",
     "POST /api/v1/campaigns/{slug}/snapshots": "lead",
+    "GET /api/v1/campaigns/{slug}/export": "lead",
     "POST /api/v1/campaigns/{slug}/snapshots/preview": "lead",
     "GET /c/{slug}/items": "lead",
     "GET /c/{slug}/items/{item_id}": "lead",

@@ -109,3 +109,18 @@ def test_whole_days_are_meant() -> None:
     assert describe_filters(filters) == ["one row per judgement", "from 2026-01-31", "before 2026-02-01"]
     assert FilterForm(since="2026-13-01").filters().since is None
     assert FilterForm(rows="item").filters().by_item and FilterForm(rows="weighed").filters().equal_items
+
+
+def test_everything_can_be_exported_by_leads_in_three_formats(place: Place) -> None:
+    lead = place.browser(place.person("Ada", "lead"))
+    slug = filled(place, lead, pairs(2, topic="sums"))
+    ben = place.person("Ben Okri")
+    judge(place, slug, ben, {"choice": 1}, note="=cmd")
+    for format in ("jsonl", "csv", "parquet"):
+        answer = lead.get(f"/api/v1/campaigns/{slug}/export", params={"format": format})
+        assert answer.status_code == 200, answer.text
+        assert answer.headers["content-disposition"] == f'attachment; filename="{slug}.{format}"'
+        assert f"export?format={format}" in lead.get(f"/c/{slug}/snapshots").text
+        assert b"Okri" not in answer.content and b"sums" in answer.content
+    assert lead.get(f"/api/v1/campaigns/{slug}/export", params={"format": "xlsx"}).status_code == 422
+    assert place.browser(ben).get(f"/api/v1/campaigns/{slug}/export").status_code == 403

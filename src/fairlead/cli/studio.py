@@ -324,6 +324,47 @@ def snapshot(
     )
 
 
+@app.command("export")
+def export(
+    campaign: Annotated[
+        str, typer.Argument(metavar="CAMPAIGN", help="Short name of the campaign, as in its address.")
+    ],
+    out: Annotated[
+        Path, typer.Option(metavar="FILE", help="File to write: .jsonl, .csv or .parquet, by its name.")
+    ],
+    database: DatabaseUrl = None,
+    project: ProjectDir = None,
+    as_json: AsJson = False,
+) -> None:
+    """Write every judgement, skip and flag of a campaign with ids, notes and metadata, a row each.
+
+    To train, use `fairlead studio snapshot` instead.
+
+    Example: fairlead studio export helpful --out helpful.csv
+    """
+    from fairlead.core import files
+    from fairlead.data.table_writer import TABLE_FORMATS
+    from fairlead.labels import campaigns, full_export
+    from fairlead.labels.errors import StudioError
+
+    format = next((name for name in TABLE_FORMATS if out.suffix == f".{name}"), None)
+    if format is None:
+        raise StudioError(f"{out}: end the name of the file in .jsonl, .csv or .parquet.", field="out")
+    opened_database = _open(_settings(database, project))
+    with opened_database.read() as connection:
+        exported = campaigns.get(connection, campaign)
+    with files.atomic_file(out) as file:
+        num_bytes = sum(file.write(part) for part in full_export.write(opened_database, exported, format))
+    opened_database.close()
+    print_result(
+        {"campaign": campaign, "file": str(out), "bytes": num_bytes},
+        [f"{exported.name}: {num_bytes:,} bytes."],
+        as_json=as_json,
+        wrote=[out],
+        next=f"fairlead studio snapshot {campaign} --name {campaign}-1",
+    )
+
+
 @app.command("worker")
 def worker(database: DatabaseUrl = None, project: ProjectDir = None) -> None:
     """Run imports and snapshots in a separate process until Ctrl-C.  Several workers may run.

@@ -1,10 +1,11 @@
 """Rows of Parquet files and of Arrow files, such as `save_to_disk` of the library datasets writes.
 
-This module imports `pyarrow`, which the extra `hub` installs.  Rows are read in batches.
+This module imports `pyarrow`, which the extra `hub` installs.  Rows are read and written in batches.
 """
 
+import io
 import json
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import IO, Any
 
@@ -71,6 +72,45 @@ def open_zst(path: Path) -> IO[bytes]:
 
 def unpack_zst(packed: IO[bytes]) -> IO[bytes]:
     return arrow.input_stream(packed, compression="zstd")  # type: ignore[no-any-return]
+
+
+def write_parquet(columns: Mapping[str, str], batches: Iterable[Mapping[str, list[Any]]]) -> Iterator[bytes]:
+    """The bytes of a Parquet file, of which each batch becomes a row group.
+
+    `columns` maps names to text, whole, number or yes.
+    """
+    types = {"text": arrow.string(), "whole": arrow.int64(), "number": arrow.float64(), "yes": arrow.bool_()}
+    schema = arrow.schema([(name, types[kind]) for name, kind in columns.items()])
+    sink = _Sink()
+    with parquet.ParquetWriter(sink, schema, compression="zstd") as writer:
+        for batch in batches:
+            writer.write_table(arrow.table(dict(batch), schema=schema))
+            yield sink.taken()
+    yield sink.taken()
+
+
+class _Sink(io.RawIOBase):
+    """A file that keeps only what nobody has taken yet."""
+
+    def __init__(self) -> None:
+        self.waiting = bytearray()
+        self.position = 0
+
+    def writable(self) -> bool:
+        return True
+
+    def write(self, content: Any) -> int:
+        self.waiting += content
+        self.position += len(content)
+        return len(content)
+
+    def tell(self) -> int:
+        return self.position
+
+    def taken(self) -> bytes:
+        content = bytes(self.waiting)
+        self.waiting.clear()
+        return content
 
 
 def _rows(batches: Iterator[Any]) -> Iterator[tuple[int, dict[str, Any]]]:

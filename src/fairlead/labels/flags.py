@@ -1,5 +1,6 @@
 """Flags: a rater reports that something is wrong with an item, and a campaign lead resolves the report."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from sqlalchemy import (
@@ -91,6 +92,14 @@ def list_flags(connection: Connection, campaign_id: int, *, resolved: bool = Fal
         select(flag_table)
         .where(flag_table.c.campaign_id == campaign_id, state)
         .order_by(flag_table.c.id.desc())
+    )
+    return [Flag(**row._mapping) for row in rows]
+
+
+def list_of_items(connection: Connection, item_ids: Sequence[int]) -> list[Flag]:
+    """All flags of the items, oldest first."""
+    rows = connection.execute(
+        select(flag_table).where(flag_table.c.item_id.in_(item_ids)).order_by(flag_table.c.id)
     )
     return [Flag(**row._mapping) for row in rows]
 

@@ -10,7 +10,7 @@ from typing import Literal, get_args
 
 from sqlalchemy import ColumnElement, Connection, Text, and_, cast, exists, false, func, or_, select
 
-from fairlead.labels import items, judgements, stranded
+from fairlead.labels import flags, items, judgements, stranded
 from fairlead.labels.assignments import assignment_table
 from fairlead.labels.flags import Flag, flag_table
 from fairlead.labels.items import Item, item_table, slot_table
@@ -77,19 +77,14 @@ def search(
 def get_details(connection: Connection, campaign_id: int, item_id: int) -> ItemDetails:
     """Raises NotFound for an item that is not in the campaign."""
     (summary,) = _summaries(connection, campaign_id, [items.get(connection, campaign_id, item_id)])
-    all_judgements = judgements.list_of_item(connection, campaign_id, item_id)
+    all_judgements = judgements.list_of_items(connection, [item_id])
     standing = judgements.list_current(connection, campaign_id, item_id=item_id)
     current_ids = {judgement.id for judgement in standing}
-    rows = connection.execute(
-        select(flag_table)
-        .where(flag_table.c.campaign_id == campaign_id, flag_table.c.item_id == item_id)
-        .order_by(flag_table.c.id)
-    )
     return ItemDetails(
         summary=summary,
         standing=standing,
         superseded=[judgement for judgement in all_judgements if judgement.id not in current_ids],
-        flags=[Flag(**row._mapping) for row in rows],
+        flags=flags.list_of_items(connection, [item_id]),
         skips=stranded.skips_of_items(connection, [item_id]).get(item_id, []),
     )
 
@@ -120,7 +115,7 @@ def _summaries(connection: Connection, campaign_id: int, page: Sequence[Item]) -
         flag_table.c.resolved_at.is_(None),
         flag_table.c.item_id.in_(ids),
     )
-    flags = {
+    num_flags = {
         item_id: count for item_id, count in connection.execute(open_flags.group_by(flag_table.c.item_id))
     }
     return [
@@ -129,7 +124,7 @@ def _summaries(connection: Connection, campaign_id: int, page: Sequence[Item]) -
             num_open=counts[item.id]["open"],
             num_held=counts[item.id]["held"],
             num_done=counts[item.id]["done"],
-            num_flags=flags.get(item.id, 0),
+            num_flags=num_flags.get(item.id, 0),
         )
         for item in page
     ]

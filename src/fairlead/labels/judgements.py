@@ -323,11 +323,9 @@ def list_raters(connection: Connection, campaign_id: int) -> list[str]:
     return list(connection.execute(query).scalars())
 
 
-def list_of_item(connection: Connection, campaign_id: int, item_id: int) -> list[Judgement]:
-    """All judgements of an item, oldest first, including superseded ones and withdrawals."""
-    query = select(judgement_table).where(
-        judgement_table.c.campaign_id == campaign_id, judgement_table.c.item_id == item_id
-    )
+def list_of_items(connection: Connection, item_ids: Sequence[int]) -> list[Judgement]:
+    """All judgements of the items, oldest first, including superseded ones and withdrawals."""
+    query = select(judgement_table).where(judgement_table.c.item_id.in_(item_ids))
     return [_from_row(row) for row in connection.execute(query.order_by(judgement_table.c.id))]
 
 

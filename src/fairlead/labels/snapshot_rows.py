@@ -275,12 +275,15 @@ def _judgement_columns(judgement: Judgement) -> dict[str, Any]:
 
 
 def _item_columns(item: Item) -> dict[str, Any]:
+    carried = dict(item.carried)
+    if item.reference is not None:  # no kind of row but prompts has such a column
+        carried["metadata"] = {"reference": item.reference, **(carried.get("metadata") or {})}
     return {
         "item": item.id,
         "tags": list(item.tags),
         "selection_probability": item.selection_probability,
         "strategy": item.strategy,
-        **item.carried,
+        **carried,
     }
 
 

@@ -201,14 +201,13 @@ class Client:
     def download(self, slug: str, name: str, file: str, to: Path) -> Path:
         """Download a file of a snapshot.  `to` is written completely or not at all."""
         path = f"{_campaign_path(slug)}/snapshots/{quote(name, safe='')}/files/{quote(file, safe='')}"
+        self._download(path, to)
+        return to
 
-        def fetch() -> None:
-            with self._http.stream("GET", path) as response, files.atomic_file(to) as file_out:
-                _check(response)
-                for chunk in response.iter_bytes():
-                    file_out.write(chunk)
-
-        self._try(fetch, again=True)
+    def export(self, slug: str, to: Path) -> Path:
+        """Download every judgement, skip and flag; the name of `to` ends in .jsonl, .csv or .parquet."""
+        format = to.suffix.removeprefix(".")
+        self._download(f"{_campaign_path(slug)}/export?format={quote(format, safe='')}", to)
         return to
 
     def wait(self, slug: str, job: Job, *, within_s: float = 3600.0) -> Job:
@@ -310,6 +309,15 @@ class Client:
             self._sleep(_pause(num_failures))
 
     # ---------------------------------------------------------------- requests
+
+    def _download(self, path: str, to: Path) -> None:
+        def fetch() -> None:
+            with self._http.stream("GET", path) as response, files.atomic_file(to) as file_out:
+                _check(response)
+                for chunk in response.iter_bytes():
+                    file_out.write(chunk)
+
+        self._try(fetch, again=True)
 
     def _get(self, path: str) -> dict[str, Any]:
         return self._send("GET", path, again=True)

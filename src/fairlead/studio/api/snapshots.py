@@ -2,9 +2,11 @@
 
 from typing import Annotated
 
-from fastapi import APIRouter, Path
-from fastapi.responses import FileResponse
+from fastapi import APIRouter, Path, Query
+from fastapi.responses import FileResponse, StreamingResponse
 
+from fairlead.data.table_writer import TableFormat
+from fairlead.labels import full_export
 from fairlead.studio.access_control import Lead, Watcher
 from fairlead.studio.services import snapshots
 from fairlead.studio.services.jobs import JobOut
@@ -58,3 +60,21 @@ def download_file(
     record = snapshots.get_snapshot(database, viewer, name)
     path = snapshots.find_file(settings, record, file)
     return FileResponse(path, media_type=MEDIA_TYPES[path.suffix], filename=f"{record.name}-{file}")
+
+
+@router.get("/campaigns/{slug}/export", response_class=StreamingResponse, name="export")
+def export_everything(
+    slug: str,
+    viewer: Lead,
+    database: Database,
+    format: Annotated[
+        TableFormat, Query(description="In csv, text that could be a formula begins with '.")
+    ] = "jsonl",
+) -> StreamingResponse:
+    """Download every judgement, skip and flag with the columns of its item, a row each.
+
+    Corrected and withdrawn judgements are there too, with `stands` false.
+    """
+    parts, name = snapshots.export_everything(database, viewer, format)
+    headers = {"Content-Disposition": f'attachment; filename="{name}"'}
+    return StreamingResponse(parts, media_type=full_export.MEDIA_TYPES[format], headers=headers)

@@ -1,13 +1,16 @@
 """Snapshots of a campaign: preview under filters, create, list, and find their files."""
 
 import dataclasses
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Annotated, Any
 
 from pydantic import BaseModel, Field
 
-from fairlead.labels import campaigns, jobs, judgements, people, snapshot, snapshot_filters
-from fairlead.labels.errors import NotFound
+from fairlead.core.errors import DataError
+from fairlead.data.table_writer import TableFormat
+from fairlead.labels import campaigns, full_export, jobs, judgements, people, snapshot, snapshot_filters
+from fairlead.labels.errors import Invalid, NotFound
 from fairlead.labels.snapshot import FilterAlternative, Snapshot
 from fairlead.labels.snapshot_filters import SnapshotCounts, SnapshotFilters
 from fairlead.studio import project_files, safe_html
@@ -159,6 +162,17 @@ def preview_snapshot(database: Database, viewer: Viewer, body: FiltersIn) -> Sna
             for alternative in alternatives
         ],
     )
+
+
+def export_everything(database: Database, viewer: Viewer, format: TableFormat) -> tuple[Iterator[bytes], str]:
+    """The bytes of the file, and its name.  Raises Invalid for a format that this machine cannot write."""
+    try:
+        parts = full_export.write(database, viewer.campaign, format)
+    except DataError as error:
+        raise Invalid(
+            {"format": "parquet needs pyarrow where the studio runs; choose csv or jsonl"}
+        ) from error
+    return parts, f"{viewer.campaign.slug}.{format}"
 
 
 def find_file(settings: Settings, record: Snapshot, file: str) -> Path:
