@@ -9,6 +9,7 @@ from data.test_column_meaning import ASKED, CHAT, FIVE, FOUR, imported
 from data.test_importer import lines, rows
 from fairlead.core.errors import ConfigError, DataError
 from fairlead.data import column_map, importer
+from fairlead.data.row_problem import RowProblem
 
 
 def test_an_ignored_column_is_left_out(tmp_path: Path) -> None:
@@ -119,3 +120,27 @@ def test_an_error_names_the_nearest_path(tmp_path: Path, map: str, expected: str
     row = {"question": "1?", "data": {"question": "2?"}, "context": "c", "choices": [{"text": "4"}]}
     with pytest.raises(DataError, match=expected):
         imported(tmp_path, row, columns=column_map.parse([map], []))
+
+
+def test_several_columns_are_the_answers_of_one_prompt() -> None:
+    columns = column_map.parse(["prompt=q,completions.0=gpt,completions.1=claude"], [])
+    [row] = columns.apply(iter(rows({"q": "2 + 2?", "gpt": "4", "claude": "5", "lang": "en"})))
+    assert not isinstance(row, RowProblem)
+    assert row.value["completions"] == ["4", "5"] and row.value["models"] == ["gpt", "claude"]
+    assert row.value["lang"] == "en"
+
+
+def test_an_answer_that_a_row_lacks_is_left_out() -> None:
+    columns = column_map.parse(["prompt=q,completions.0=a,completions.1=b,completions.2=c"], [])
+    full = {"q": "1?", "a": "1", "b": "2", "c": "3"}
+    _, row = columns.apply(iter(rows(full, {"q": "2?", "a": "1", "b": None, "c": "3"})))
+    assert not isinstance(row, RowProblem)
+    assert row.value["completions"] == ["1", "3"] and row.value["models"] == ["a", "c"]
+
+
+def test_kept_columns_are_metadata_whatever_their_names(tmp_path: Path) -> None:
+    row = {"prompt": "1?", "q": "2 + 2?", "completion": "4", "teacher_score": 3, "metadata": {"page": 1}}
+    columns = column_map.ColumnMap({"prompt": "q"}, kept=frozenset({"prompt", "teacher_score"}))
+    [written] = imported(tmp_path, row, columns=columns)
+    notes = {"page": 1, "prompt": "1?", "teacher_score": 3}
+    assert written == {"prompt": ASKED, "completion": FOUR, "metadata": notes}

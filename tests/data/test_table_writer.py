@@ -42,7 +42,10 @@ def test_no_text_is_a_formula_in_a_spreadsheet(mark: str) -> None:
 
 
 def test_parquet_keeps_types_and_texts() -> None:
-    rows = [{"id": 1, "text": "=1", "good": None, "score": 2}, {"id": None, "text": {"a": 1}, "good": True}]
+    rows: list[dict[str, Any]] = [
+        {"id": 1, "text": "=1", "good": None, "score": 2},
+        {"id": None, "text": {"a": 1}, "good": True},
+    ]
     content = b"".join(table_writer.parquet_table(COLUMNS, rows))
     assert parquet.read_table(io.BytesIO(content)).to_pylist() == [
         {"id": 1, "text": "=1", "good": None, "score": 2.0},

@@ -78,11 +78,11 @@ def test_a_table_has_plain_texts_and_no_formulas(database: Database) -> None:
 def test_each_kind_has_its_columns(database: Database) -> None:
     with database.write() as connection:
         rating = open_campaign(connection, kind="rating", num_items=1)
-        judge(connection, *lease(connection, rating, ANN), {"score": 3})
+        judge(connection, lease(connection, rating, ANN)[0], {"score": 3})
         thumbs = open_campaign(connection, kind="thumbs", num_items=1)
-        judge(connection, *lease(connection, thumbs, ANN), {"label": False})
+        judge(connection, lease(connection, thumbs, ANN)[0], {"label": False})
         writing = open_campaign(connection, kind="demonstration", num_items=1)
-        judge(connection, *lease(connection, writing, ANN), {"text": "An answer."})
+        judge(connection, lease(connection, writing, ANN)[0], {"text": "An answer."})
         chat = open_campaign(connection, kind="chat", num_items=1)
         [held] = lease(connection, chat, BEN)
         add_chat_turn(connection, chat, held)

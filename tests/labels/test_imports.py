@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from fairlead.labels import campaigns, events, imports, items, jobs
+from fairlead.labels import campaigns, events, imports, items, jobs, rollout_rows
 from fairlead.labels.database import Database
 from fairlead.labels.errors import Invalid
 from fairlead.labels.imports import ImportSource
@@ -229,7 +229,7 @@ def test_answers_of_two_rollouts_to_a_prompt_are_paired(database: Database, proj
         ("model/new", False),
     ]
     assert paired[0].answers[1].params == {"temperature": 0.7, "rollouts": "rollouts/new"}
-    assert {rollout.label for rollout in imports.list_rollouts(project)} == {"rollouts/new", "rollouts/old"}
+    assert {rollout.label for rollout in rollout_rows.list_all(project)} == {"rollouts/new", "rollouts/old"}
 
 
 def test_only_rollouts_of_the_project_can_be_imported(

@@ -107,7 +107,7 @@ def test_a_file_of_many_compressed_parts_is_refused_at_once(project: Project, mo
         (b"abc\0\x01\x02", "rows.bin", "Upload JSONL"),
         ("prompt,chosen,rejected\nwie schön,a,b\n".encode("latin-1"), "rows.csv", "UTF-8"),
         (b'{"a": "\xff"}\n', "rows.jsonl", "UTF-8"),
-        (b'{"colour": "red"}\n', "rows.jsonl", "Rename or remove columns"),
+        (b'{"colour": "red"}\n', "rows.jsonl", "rename and remove columns"),
         (b"hello there\n", "rows.txt", "not valid JSON"),
     ],
 )

@@ -2,11 +2,13 @@
 
 A source may be a path into nested values: `completion=choices.0.message.content`.  `*` reads a part of
 every item of a list (`completions=answers.*.text`), and `+` joins columns as paragraphs
-(`prompt=question+context`).
+(`prompt=question+context`).  A target with a number is an item of a list: `completions.0=reply_a` and
+`completions.1=reply_b` are two answers, whose authors are the columns unless `models` says otherwise.
 """
 
 import difflib
 import math
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -41,6 +43,7 @@ class ColumnMap:
     sources: Mapping[str, str] = field(default_factory=dict)  # native column -> column or path of the source
     ignored: frozenset[str] = frozenset()
     scale: tuple[float, float] | None = None  # lowest and highest score of the source
+    kept: frozenset[str] = frozenset()  # columns that become metadata, whatever their names say
 
     @property
     def partly_read(self) -> frozenset[str]:
@@ -58,7 +61,7 @@ class ColumnMap:
             for target, source in self.sources.items()
             for path in _paths(source)
         ]
-        unseen += [(f"--ignore {column}", column, column) for column in sorted(self.ignored)]
+        unseen += [(f"--ignore {column}", column, column) for column in sorted(self.ignored | self.kept)]
         columns: dict[str, None] = {}  # of all rows, in their order
         num_rows = 0
         first_row: Mapping[str, Any] = {}
@@ -96,18 +99,45 @@ class ColumnMap:
         return row | {"score": (score - low) / (high - low)}
 
     def _renamed(self, row: SourceRow) -> dict[str, Any]:
-        mapped = {target: _value_of(row.value, source) for target, source in self.sources.items()}
-        taken = self.ignored | {
-            name for source in self.sources.values() for name in (source, *_paths(source))
-        }
+        mapped = _with_lists(
+            {target: _value_of(row.value, source) for target, source in self.sources.items()}
+        )
+        if len(mapped.get("completions") or ()) > 1 and "models" not in row.value.keys() | mapped.keys():
+            mapped |= self._authors(row.value)
+        if kept := {column: row.value[column] for column in row.value if column in self.kept}:
+            own = row.value.get("metadata")
+            mapped["metadata"] = {**(own if isinstance(own, dict) else {}), **kept}
+        taken = (
+            self.ignored
+            | self.kept
+            | {name for source in self.sources.values() for name in (source, *_paths(source))}
+        )
         rest = {column: value for column, value in row.value.items() if column not in taken}
-        for column in mapped.keys() & rest.keys():
+        for column in (mapped.keys() & rest.keys()) - {"metadata"}:
             if column not in {path.partition(".")[0] for path in _paths(self.sources[column])}:
                 raise DataError(
                     f"{row.where}: --map fills the column {column}, which the row has already. "
                     f"Leave that one out with --ignore {column}."
                 )
         return rest | mapped
+
+    def _authors(self, row: Mapping[str, Any]) -> dict[str, list[str]]:
+        """The columns of the answers of this row, which often are the names of models."""
+        columns = [source for target, source in self.sources.items() if target.startswith("completions.")]
+        present = [column for column in columns if not is_blank(_value_of(row, column))]
+        return {"models": present} if present else {}
+
+
+def _with_lists(mapped: Mapping[str, Any]) -> dict[str, Any]:
+    """Targets such as `completions.0` and `completions.1` as a list, without blank items."""
+    values: dict[str, Any] = {}
+    for target, value in mapped.items():
+        name, dot, _ = target.partition(".")
+        if not dot:
+            values[target] = value
+        elif not is_blank(value):
+            values.setdefault(name, []).append(value)
+    return values
 
 
 def parse(map: Sequence[str], ignore: Sequence[str], scale: str | None = None) -> ColumnMap:
@@ -117,7 +147,7 @@ def parse(map: Sequence[str], ignore: Sequence[str], scale: str | None = None) -
         target, equals, source = (part.strip() for part in pair.partition("="))
         if not equals or not target or not source:
             raise ConfigError(f'--map "{pair}": write COLUMN=SOURCE, such as prompt=question.')
-        if target not in TARGETS:
+        if target not in TARGETS and not re.fullmatch(r"completions\.\d{1,2}", target):
             suggestion = _nearest(target, dict(zip(TARGETS, TARGETS, strict=True)) | OTHER_NAMES)
             raise ConfigError(
                 f'--map "{pair}": {target} is not a column of Fairlead. {suggestion}'

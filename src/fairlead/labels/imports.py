@@ -6,9 +6,10 @@ aside with the reason.
 """
 
 import json
-from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import asdict, dataclass, replace
+from collections.abc import Iterable, Iterator
+from dataclasses import asdict, dataclass, field, replace
 from itertools import islice
+from pathlib import Path
 from typing import Any
 
 from sqlalchemy import (
@@ -27,19 +28,27 @@ from sqlalchemy import (
 )
 
 from fairlead.core.errors import DataError
-from fairlead.data import file_source
-from fairlead.data.records import Messages, prompt_text
-from fairlead.data.records import Prompt as PromptRecord
 from fairlead.data.row_problem import RowProblem, shorten
-from fairlead.labels import campaigns, items, jobs, page_messages, row_parsing, row_to_items, uploads
+from fairlead.labels import (
+    campaigns,
+    column_choice,
+    items,
+    jobs,
+    page_messages,
+    rollout_rows,
+    row_parsing,
+    row_to_items,
+    uploads,
+)
 from fairlead.labels.campaigns import Campaign
+from fairlead.labels.column_choice import ColumnChoice
 from fairlead.labels.database import metadata
 from fairlead.labels.errors import Invalid
 from fairlead.labels.items import NewItem
 from fairlead.labels.row_parsing import ParsedRow
 from fairlead.labels.row_to_items import Pairing
 from fairlead.labels.task_kinds import TASK_KINDS, TaskKind
-from fairlead.store.artifact import Artifact, load_artifacts
+from fairlead.labels.uploads import Upload
 from fairlead.store.project import Project
 
 set_aside_table = Table(  # rows that an import could not use
@@ -61,7 +70,6 @@ JOB_KIND = "import"
 ROWS_PER_TRANSACTION = 200
 NUM_PREVIEW_ITEMS = 5  # items in a preview
 MAX_PREVIEW_ROWS = 1000  # rows that a preview converts
-MAX_ROLLOUTS = 8
 MAX_SET_ASIDE = 1_000_000  # characters of a row that is kept among those set aside
 
 
@@ -82,6 +90,7 @@ class ImportSource:
 
     upload: int | None = None
     rollouts: tuple[str, ...] = ()
+    columns: ColumnChoice = field(default_factory=ColumnChoice)  # what the columns of the upload hold
 
 
 @dataclass(frozen=True)
@@ -98,20 +107,16 @@ class ImportPreview:
 
 def row_kind(connection: Connection, project: Project, origin: ImportSource) -> str:
     if origin.upload is not None:
-        return uploads.get(connection, origin.upload).row_kind
-    _find_rollouts(project, origin.rollouts)
+        upload = uploads.get(connection, origin.upload)
+        if upload.format and origin.columns.is_empty:
+            return upload.row_kind
+        path = path_of(project, upload)
+        try:
+            return uploads.detect_format(path, origin.columns)[1]
+        except DataError as error:
+            raise Invalid({"map": uploads.problem_for_page(error, path, upload.filename)}) from error
+    rollout_rows.find(project, origin.rollouts)
     return row_parsing.ANSWERS_FORMAT
-
-
-def list_rollouts(project: Project) -> list[Artifact]:
-    """Rollouts of the project that contain answers, newest first."""
-    present, _ = load_artifacts(project)
-    rollouts = [
-        artifact
-        for artifact in present
-        if artifact.manifest.kind == "rollouts" and "answers.jsonl" in artifact.manifest.files
-    ]
-    return sorted(rollouts, key=lambda artifact: artifact.manifest.created_at, reverse=True)
 
 
 def preview(
@@ -165,6 +170,7 @@ def enqueue(
     body = {
         "upload": origin.upload,
         "rollouts": list(origin.rollouts),
+        "columns": column_choice.to_json(origin.columns),
         "pairs": pairs,
         "model": model,
         "priority": priority,
@@ -200,7 +206,8 @@ def count_set_aside(connection: Connection, job_id: int) -> int:
 def run(project: Project, leased: jobs.LeasedJob) -> dict[str, Any]:
     """Import rows: the handler of the job."""
     body = leased.body
-    origin = ImportSource(body["upload"], tuple(body["rollouts"]))
+    columns = column_choice.from_json(body.get("columns") or {})  # absent in jobs of an earlier version
+    origin = ImportSource(body["upload"], tuple(body["rollouts"]), columns)
     assert leased.job.campaign_id is not None, "import jobs belong to a campaign"
     with leased.database.read() as connection:
         campaign = campaigns.get_by_id(connection, leased.job.campaign_id)
@@ -260,93 +267,29 @@ def _read_rows(
     """The rows, and the name of their source."""
     if origin.upload is not None:
         upload = uploads.get(connection, origin.upload)
-        path = project.data / "uploads" / upload.path
-        if not path.is_file():
-            raise DataError(f"{upload.filename}: the uploaded file no longer exists. Upload it again.")
-        rows = row_parsing.parse_rows(file_source.read_file_rows(path), upload.format, model=model)
-        return (_with_path(row, upload.filename) for row in rows), upload.filename
-    return _merge_rollouts(_find_rollouts(project, origin.rollouts)), ", ".join(origin.rollouts)
+        return _read_upload(path_of(project, upload), upload, origin.columns, model), upload.filename
+    return rollout_rows.merge(rollout_rows.find(project, origin.rollouts)), ", ".join(origin.rollouts)
 
 
-def _with_path(row: ParsedRow | RowProblem, filename: str) -> ParsedRow | RowProblem:
-    """Replace the path of the stored file by the name that its owner knows."""
-    return (
-        replace(row, path=filename)
-        if isinstance(row, RowProblem)
-        else replace(row, where=row.where._replace(path=filename))
-    )
+def _read_upload(
+    path: Path, upload: Upload, columns: ColumnChoice, model: str | None
+) -> Iterator[ParsedRow | RowProblem]:
+    """Rows and errors have the name that the owner of the file knows, and the words of a page."""
+    try:
+        rows, format = column_choice.read_rows(path, columns), upload.format
+        if not format or not columns.is_empty:
+            format, rows = row_parsing.choose_format(rows)
+        for row in row_parsing.parse_rows(rows, format, model=model):
+            yield rollout_rows.with_path(row, upload.filename)
+    except DataError as error:
+        raise DataError(uploads.problem_for_page(error, path, upload.filename)) from error
 
 
-def _find_rollouts(project: Project, refs: Sequence[str]) -> list[Artifact]:
-    if len(refs) > MAX_ROLLOUTS:
-        raise Invalid({"rollouts": f"must be at most {MAX_ROLLOUTS}"})
-    # Looked up by label, because a path could lead outside the project.
-    present = {artifact.label: artifact for artifact in list_rollouts(project)}
-    for ref in refs:
-        if ref not in present or not present[ref].folder.resolve().is_relative_to(
-            project.artifacts.resolve()
-        ):
-            raise Invalid({"rollouts": f"{ref!r} is not among the rollouts of this project; check the name"})
-    return [present[ref] for ref in refs]
-
-
-def _merge_rollouts(rollouts: Sequence[Artifact]) -> Iterator[ParsedRow | RowProblem]:
-    """The rows of the first rollouts, with the answers of the others to the same prompts.
-
-    Answers alternate: the first answer of each, then the second answer of each, and so on.
-    """
-    others = [
-        {
-            prompt_text(PromptRecord(row.prompt)): row
-            for row in _read_rollouts(artifact)
-            if isinstance(row, ParsedRow)
-        }
-        for artifact in rollouts[1:]
-    ]
-    for row in _read_rollouts(rollouts[0]):
-        if isinstance(row, RowProblem):
-            yield row
-            continue
-        rows = [
-            row,
-            *(other[key] for other in others if (key := prompt_text(PromptRecord(row.prompt))) in other),
-        ]
-        most = max(len(same_prompt.answers) for same_prompt in rows)
-        alternating = [
-            same_prompt.answers[i]
-            for i in range(most)
-            for same_prompt in rows
-            if i < len(same_prompt.answers)
-        ]
-        unique: dict[Messages, Any] = {}
-        for answer in alternating:
-            unique.setdefault(answer.messages, answer)
-        problems = tuple(problem for same_prompt in rows for problem in same_prompt.problems)
-        yield replace(row, answers=tuple(unique.values()), problems=problems)
-
-
-def _read_rollouts(artifact: Artifact) -> Iterator[ParsedRow | RowProblem]:
-    model = next(
-        (parent.name for parent in artifact.manifest.parents if parent.role == "model"), artifact.label
-    )
-    params = {
-        name: artifact.manifest.config[name]
-        for name in ("temperature", "top_p", "top_k", "min_p", "max_new_tokens")
-        if name in artifact.manifest.config
-    }
-    for row in row_parsing.parse_rows(
-        file_source.read_file_rows(artifact.folder / "answers.jsonl"),
-        row_parsing.ANSWERS_FORMAT,
-        model=model,
-    ):
-        if isinstance(row, ParsedRow):
-            row = replace(
-                row,
-                answers=tuple(
-                    replace(answer, params=params | {"rollouts": artifact.label}) for answer in row.answers
-                ),
-            )
-        yield _with_path(row, artifact.label)
+def path_of(project: Project, upload: Upload) -> Path:
+    path = project.data / "uploads" / upload.path
+    if not path.is_file():
+        raise DataError(f"{upload.filename}: the uploaded file no longer exists. Upload it again.")
+    return path
 
 
 def _to_set_aside(problem: RowProblem) -> SetAsideRow:

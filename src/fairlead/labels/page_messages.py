@@ -18,7 +18,7 @@ _REMEDIES = (
     (re.compile(r"\bpip install\b"), "Ask whoever runs the studio to add it, or upload JSONL or CSV."),
     (
         re.compile(r"--(map|format|ignore)\b|docs/"),
-        "Rename or remove columns in the file, and upload it again.",
+        "Say what each column holds, or rename and remove columns in the file and upload it again.",
     ),
     (re.compile(r"--scale\b"), "Write scores from 0 to 1, and upload the file again."),
     (re.compile(r"--kind\b"), "Upload a file of this kind of rows alone."),

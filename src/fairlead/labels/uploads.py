@@ -15,8 +15,10 @@ from fairlead.core import digest, files
 from fairlead.core.errors import DataError
 from fairlead.core.plural import counted
 from fairlead.data import file_source, text_source
+from fairlead.data.file_source import SourceRow
 from fairlead.data.row_problem import RowProblem
-from fairlead.labels import events, page_messages, row_parsing
+from fairlead.labels import column_choice, events, page_messages, row_parsing
+from fairlead.labels.column_choice import ColumnChoice
 from fairlead.labels.database import metadata, now
 from fairlead.labels.errors import Invalid, NotFound
 from fairlead.store.project import Project
@@ -83,8 +85,8 @@ class Upload:
     filename: str
     digest: str
     num_bytes: int
-    format: str
-    row_kind: str  # kind of most rows
+    format: str  # empty if the columns have to be described first, see `column_choice`
+    row_kind: str  # kind of most rows; empty like the format
     uploaded_by: str
     uploaded_at: str
     id: int = 0  # 0 until the upload is registered
@@ -116,19 +118,21 @@ def store(project: Project, stream: IO[bytes], *, filename: str = "", max_bytes:
     return path
 
 
-def inspect(path: Path, *, filename: str, by: str) -> Upload:
+def inspect(path: Path, *, filename: str, by: str, describe_later: bool = False) -> Upload:
     """Detect the format of a stored file from its first rows; pass the result to `register`.
 
     The two steps are separate because digesting a large file must not block a write transaction.  A file
-    without any usable row is deleted and raises Invalid.
+    without any usable row is deleted and raises Invalid; with `describe_later`, a file of rows whose columns
+    are not understood is kept, so that its owner can say what they hold.
     """
     try:
         _check_unpacked_size(path)
-        format, row_kind = _detect_format(path)
+        format, row_kind = detect_format(path, ColumnChoice())
     except DataError as error:
-        path.unlink()
-        shown = page_messages.for_page(str(error)).replace(str(path), _shown_name(filename))
-        raise Invalid({"file": shown}) from error
+        if not (describe_later and _has_rows(path)):
+            path.unlink()
+            raise Invalid({"file": problem_for_page(error, path, filename)}) from error
+        format, row_kind = "", ""
     return Upload(
         path=path.name,
         filename=_shown_name(filename),
@@ -238,11 +242,23 @@ def _check_unpacked_size(path: Path) -> None:
         )
 
 
-def _detect_format(path: Path) -> tuple[str, str]:
-    format, rows = row_parsing.choose_format(file_source.read_file_rows(path))
+def problem_for_page(error: DataError, path: Path, filename: str) -> str:
+    return page_messages.for_page(str(error)).replace(str(path), _shown_name(filename))
+
+
+def _has_rows(path: Path) -> bool:
+    try:
+        return any(isinstance(row, SourceRow) for row in islice(file_source.read_file_rows(path), 100))
+    except DataError:
+        return False
+
+
+def detect_format(path: Path, choice: ColumnChoice) -> tuple[str, str]:
+    """The format of a file, and the kind of most of its first rows."""
+    format, rows = row_parsing.choose_format(column_choice.read_rows(path, choice))
     votes: Counter[str] = Counter()
     first_problem: RowProblem | None = None
-    for row in islice(row_parsing.parse_rows(rows, format), 100):
+    for row in islice(row_parsing.parse_rows(rows, format), column_choice.NUM_SAMPLE):
         if isinstance(row, RowProblem):
             first_problem = first_problem or row
         else:

@@ -37,6 +37,7 @@ from fairlead.studio.headers import SafeHeaders
 from fairlead.studio.limits import BodyLimit, Limiter
 from fairlead.studio.live import LiveEvents
 from fairlead.studio.pages import campaigns as campaigns_pages
+from fairlead.studio.pages import columns as columns_pages
 from fairlead.studio.pages import dashboard as dashboard_pages
 from fairlead.studio.pages import entry as entry_pages
 from fairlead.studio.pages import label as label_pages
@@ -70,6 +71,7 @@ PAGE_ROUTERS = (
     people_pages.router,
     runs_pages.router,
     campaigns_pages.router,
+    columns_pages.router,
     snapshots_pages.router,
     wizard_pages.router,
 )

@@ -39,6 +39,25 @@ KIND_NAMES: dict[TaskKind, str] = {
     "conversation": "Judge a conversation",
     "chat": "Chat and compare",
 }
+# What a column of an uploaded file holds, see `labels.column_choice`.
+COLUMN_ROLES = {
+    "prompt": "Prompt, question or task",
+    "context": "Text that belongs before the prompt",
+    "system": "System message",
+    "answer": "Answer",
+    "chosen": "Better answer, judged before",
+    "rejected": "Worse answer, judged before",
+    "reference": "Correct answer, not shown",
+    "score": "Score, given before",
+    "label": "Good or bad, given before",
+    "messages": "Whole conversation",
+    "history": "Earlier turns",
+    "model": "Model that wrote the answers",
+    "id": "Your id of the row",
+    "tags": "Tags",
+    "": "Nothing of these: keep beside the item",
+    "ignore": "Leave out",
+}
 KIND_DESCRIPTIONS: dict[TaskKind, str] = {
     "pairwise": "Two answers side by side. Raters choose on a scale of eight steps, two of which are ties.",
     "ranking": "Several answers. Raters put them in order; equal ranks are allowed.",

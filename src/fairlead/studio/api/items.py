@@ -7,7 +7,14 @@ from fastapi import APIRouter, Path, Query, Request, UploadFile
 from fairlead.labels.item_search import ItemState
 from fairlead.studio.access_control import Lead
 from fairlead.studio.services import imports, items
-from fairlead.studio.services.imports import ImportIn, ImportPreviewOut, PreviewIn, RolloutsList, UploadOut
+from fairlead.studio.services.imports import (
+    ColumnsOut,
+    ImportIn,
+    ImportPreviewOut,
+    PreviewIn,
+    RolloutsList,
+    UploadOut,
+)
 from fairlead.studio.services.items import (
     AddedOut,
     HandBackIn,
@@ -26,15 +33,32 @@ Id = Annotated[int, Path(ge=1, le=2**31 - 1)]
 
 
 @router.post("/uploads", status_code=201)
-def upload(file: UploadFile, viewer: Lead, database: Database, settings: Configured) -> UploadOut:
+def upload(
+    file: UploadFile,
+    viewer: Lead,
+    database: Database,
+    settings: Configured,
+    describe_later: Annotated[
+        bool, Query(description="Keep a file whose columns are not understood, to describe them with `map`.")
+    ] = False,
+) -> UploadOut:
     """Upload a file of rows, in any format that `fairlead data import` reads, also compressed."""
-    return imports.store_upload(database, settings, viewer, file=file.file, filename=file.filename or "")
+    name = file.filename or ""
+    return imports.store_upload(
+        database, settings, viewer, file=file.file, filename=name, describe_later=describe_later
+    )
 
 
 @router.get("/uploads/{upload_id}", name="one_upload")
 def get_upload(upload_id: Id, viewer: Lead, database: Database) -> UploadOut:
     """An upload of the viewer.  Leads of the whole studio can read every upload."""
     return imports.get_upload(database, viewer, upload_id)
+
+
+@router.get("/uploads/{upload_id}/columns", name="columns")
+def describe_columns(upload_id: Id, viewer: Lead, database: Database, settings: Configured) -> ColumnsOut:
+    """The columns of an upload, their first values, and a suggestion of what they hold."""
+    return imports.describe_columns(database, settings, viewer, upload_id)
 
 
 @router.get("/rollouts", name="rollouts")

@@ -108,11 +108,16 @@ def upload(
     try:
         chosen = require_file(file)
         stored = imports.store_upload(
-            database, settings, viewer, file=chosen.file, filename=chosen.filename or ""
+            database,
+            settings,
+            viewer,
+            file=chosen.file,
+            filename=chosen.filename or "",
+            describe_later=True,
         )
     except FairleadError as error:
         return _choose_rows_page(request, viewer, settings, error=error)
-    return RedirectResponse(f"/c/{slug}/add?upload={stored.id}", 303)
+    return RedirectResponse(f"/c/{slug}/{'add' if stored.format else 'columns'}?upload={stored.id}", 303)
 
 
 @router.get("/c/{slug}/add")

@@ -80,11 +80,16 @@ def upload(
     try:
         chosen = require_file(file)
         stored = imports.store_upload(
-            database, settings, viewer, file=chosen.file, filename=chosen.filename or ""
+            database,
+            settings,
+            viewer,
+            file=chosen.file,
+            filename=chosen.filename or "",
+            describe_later=True,
         )
     except FairleadError as error:
         return _rows_page(request, viewer, settings, error=error)
-    return RedirectResponse(f"/new/kind?upload={stored.id}", 303)
+    return RedirectResponse(f"/new/{'kind' if stored.format else 'columns'}?upload={stored.id}", 303)
 
 
 @router.get("/new/kind")
@@ -99,7 +104,7 @@ def kind_page(
     if origin.upload is None and not origin.rollouts:
         return RedirectResponse("/new", 303)
     try:
-        name, row_kind = imports.describe_origin(database, viewer, origin)
+        name, row_kind = imports.describe_origin(database, settings, viewer, origin)
         kinds = row_to_items.task_kinds_of(row_kind)
         kind = origin.kind if origin.kind in kinds else kinds[0]
         body = PreviewIn(kind=kind, **origin.model_dump(exclude={"kind"}))

@@ -9,9 +9,10 @@ from urllib.parse import urlencode
 from pydantic import BaseModel, Field, field_validator
 from sqlalchemy import Connection
 
-from fairlead.labels import imports, jobs, row_parsing, row_to_items, uploads
+from fairlead.labels import column_choice, imports, jobs, rollout_rows, row_parsing, row_to_items, uploads
 from fairlead.labels.campaigns import Campaign
-from fairlead.labels.errors import NotFound
+from fairlead.labels.column_choice import Column, ColumnChoice
+from fairlead.labels.errors import Invalid, NotFound
 from fairlead.labels.imports import ImportSource
 from fairlead.labels.items import CandidateAnswer, Item, NewItem
 from fairlead.labels.row_to_items import Pairing
@@ -26,6 +27,8 @@ from fairlead.studio.settings import Settings
 from fairlead.studio.state import Database
 
 Reference = Annotated[str, Field(max_length=200)]
+ColumnText = Annotated[str, Field(max_length=2000)]
+ColumnList = Annotated[list[ColumnText], Field(max_length=column_choice.MAX_COLUMNS)]
 MIB = 2**20
 
 
@@ -34,7 +37,7 @@ class UploadOut(BaseModel):
     filename: str
     digest: str
     num_bytes: int
-    format: str
+    format: str = Field(description="Empty for a file whose columns have to be described with `map`.")
     row_kind: str
     suits: list[TaskKind] = Field(description="Task kinds that fit these rows, best fit first.")
 
@@ -58,7 +61,7 @@ class OriginIn(BaseModel):
     """
 
     upload: int | None = Field(None, ge=1, le=2**31 - 1)
-    rollouts: list[Reference] = Field([], max_length=imports.MAX_ROLLOUTS)
+    rollouts: list[Reference] = Field([], max_length=rollout_rows.MAX_ROLLOUTS)
     pairs: Pairing = Field(
         "each", description="With several answers: use each answer in one pair, or all pairs."
     )
@@ -66,12 +69,48 @@ class OriginIn(BaseModel):
         None,
         description="Author of answers whose rows name no model. Labellers never see it.",
     )
+    map: ColumnList = Field(
+        [],
+        description="What columns hold, as TARGET=COLUMN, such as `prompt=question` or, for answers to "
+        "compare, `completions.0=reply_a` and `completions.1=reply_b`.",
+    )
+    ignore: ColumnList = Field([], description="Columns to leave out.")
+    keep: ColumnList = Field([], description="Columns that travel beside the item, whatever their names say.")
+    scale: Annotated[str, Field(max_length=40)] | None = Field(
+        None, description="Lowest and highest score of the file, such as 1:5."
+    )
 
-    @field_validator("model")
+    @property
+    def columns(self) -> ColumnChoice:
+        return ColumnChoice(tuple(self.map), tuple(self.ignore), tuple(self.keep), self.scale)
+
+    @field_validator("model", "scale")
     @classmethod
     def _empty_to_none(cls, text: str | None) -> str | None:
         """HTML forms send an empty field as an empty string."""
         return (text or "").strip() or None
+
+
+class RolesIn(BaseModel):
+    """What a form says of columns: the roles come in the order of the columns."""
+
+    column: ColumnList = []
+    role: ColumnList = []
+    scale: Annotated[str, Field(max_length=40)] | None = None
+
+
+class ColumnOut(BaseModel):
+    name: str
+    values: list[str] = Field(description="The first values, shortened.")
+    role: str = Field(
+        description="Suggestion: prompt, context, system, answer, chosen, rejected, reference, score, label, "
+        "messages, history, model, id, tags, or empty for a column that travels beside the item."
+    )
+
+
+class ColumnsOut(BaseModel):
+    filename: str
+    columns: list[ColumnOut]
 
 
 class PreviewIn(OriginIn):
@@ -112,11 +151,17 @@ class ImportPreviewOut(BaseModel):
 
 
 def store_upload(
-    database: Database, settings: Settings, viewer: Viewer, *, file: BinaryIO, filename: str
+    database: Database,
+    settings: Settings,
+    viewer: Viewer,
+    *,
+    file: BinaryIO,
+    filename: str,
+    describe_later: bool = False,
 ) -> UploadOut:
     max_bytes = settings.upload_mb * MIB
     path = uploads.store(project_for_files(settings), file, filename=filename, max_bytes=max_bytes)
-    upload = uploads.inspect(path, filename=filename, by=viewer.rater)
+    upload = uploads.inspect(path, filename=filename, by=viewer.rater, describe_later=describe_later)
     with database.write() as connection:
         return _upload_out(uploads.register(connection, upload))
 
@@ -127,17 +172,42 @@ def get_upload(database: Database, viewer: Viewer, upload_id: int) -> UploadOut:
 
 
 def list_rollouts(settings: Settings) -> RolloutsList:
-    rollouts = imports.list_rollouts(project_for_files(settings)) if settings.project else []
+    rollouts = rollout_rows.list_all(project_for_files(settings)) if settings.project else []
     suits = row_to_items.task_kinds_of(row_parsing.ANSWERS_FORMAT)
     return RolloutsList(rollouts=[_rollouts_out(artifact) for artifact in rollouts], suits=list(suits))
 
 
-def describe_origin(database: Database, viewer: Viewer, origin: OriginIn) -> tuple[str, str]:
+def describe_origin(
+    database: Database, settings: Settings, viewer: Viewer, origin: OriginIn
+) -> tuple[str, str]:
     """(a name to show, the kind of row) of an upload or of rollouts."""
     if origin.upload is None:
         return ", ".join(origin.rollouts), row_parsing.ANSWERS_FORMAT
-    upload = get_upload(database, viewer, origin.upload)
-    return upload.filename, upload.row_kind
+    with database.read() as connection:
+        upload = _own_upload(connection, viewer, origin.upload)
+        source = ImportSource(origin.upload, columns=origin.columns)
+        return upload.filename, imports.row_kind(connection, project_for_files(settings), source)
+
+
+def describe_columns(database: Database, settings: Settings, viewer: Viewer, upload_id: int) -> ColumnsOut:
+    with database.read() as connection:
+        upload = _own_upload(connection, viewer, upload_id)
+    columns = column_choice.describe(imports.path_of(project_for_files(settings), upload))
+    return ColumnsOut(filename=upload.filename, columns=[ColumnOut(**column._asdict()) for column in columns])
+
+
+def origin_of_roles(upload_id: int, body: RolesIn) -> OriginIn:
+    """Raises Invalid for roles that contradict each other."""
+    if len(body.column) != len(body.role):
+        raise Invalid({"role": "must be given for each column"})
+    choice = column_choice.from_roles(list(zip(body.column, body.role, strict=True)), body.scale)
+    return OriginIn.model_validate({"upload": upload_id, **column_choice.to_json(choice)})
+
+
+def with_roles(described: ColumnsOut, origin: OriginIn) -> list[ColumnOut]:
+    """The columns with the roles that were chosen for them."""
+    columns = [Column(column.name, column.values, column.role) for column in described.columns]
+    return [ColumnOut(**column._asdict()) for column in column_choice.to_roles(origin.columns, columns)]
 
 
 def to_query(origin: OriginIn) -> str:
@@ -228,7 +298,7 @@ def _own_upload(connection: Connection, viewer: Viewer, upload_id: int) -> Uploa
 def _import_source(connection: Connection, viewer: Viewer, origin: OriginIn) -> ImportSource:
     if origin.upload is not None:
         _own_upload(connection, viewer, origin.upload)
-    return ImportSource(origin.upload, tuple(origin.rollouts))
+    return ImportSource(origin.upload, tuple(origin.rollouts), origin.columns)
 
 
 def _upload_out(upload: Upload) -> UploadOut:
@@ -239,7 +309,7 @@ def _upload_out(upload: Upload) -> UploadOut:
         num_bytes=upload.num_bytes,
         format=upload.format,
         row_kind=upload.row_kind,
-        suits=list(row_to_items.task_kinds_of(upload.row_kind)),
+        suits=list(row_to_items.task_kinds_of(upload.row_kind)) if upload.row_kind else [],
     )
 
 
