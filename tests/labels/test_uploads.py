@@ -135,7 +135,7 @@ def test_a_parquet_file_that_unpacks_to_too_much_is_refused(
     assert len(content) < 50_000
     assert upload(database, project, content, "rows").row_kind == "comparison"  # found by its first bytes
     monkeypatch.setattr(uploads, "MAX_UNPACKED", 2**20)
-    with pytest.raises(Invalid, match=r"3,000 rows and 2 MiB; a Parquet file may .* Split it"):
+    with pytest.raises(Invalid, match=r"3,000 rows and at least 2 MiB; a Parquet file may .* Split it"):
         upload(database, project, content, "rows.parquet")
 
 
@@ -171,3 +171,12 @@ def test_the_kind_of_an_upload_is_that_of_most_rows(database: Database, project:
     prompts = [{"prompt": f"{n}?"} for n in range(2)]
     assert upload(database, project, json_lines(pair(1), *prompts)).row_kind == "prompt"
     assert upload(database, project, json_lines(pair(1), pair(2), *prompts[:1])).row_kind == "comparison"
+
+
+def test_rows_are_not_lost_behind_very_many_empty_zstd_frames(project: Project) -> None:
+    arrow = pytest.importorskip("pyarrow", reason="the extra `hub` is not installed")
+    content = json_lines(pair(1))
+    rows, nothing = (arrow.compress(part, codec="zstd", asbytes=True) for part in (content, b""))
+    assert store_upload(project, rows + nothing * 100_000 + rows).read_bytes() == content * 2
+    with pytest.raises(Invalid, match="larger than 1 MiB"):
+        store_upload(project, arrow.compress(b" " * 10**7, codec="zstd", asbytes=True))

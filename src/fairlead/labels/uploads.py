@@ -233,10 +233,11 @@ def _check_unpacked_size(path: Path) -> None:
     """A small Parquet file may unpack to any size."""
     if path.suffix != ".parquet":
         return
-    num_rows, num_bytes = text_source.load_arrow_source(path).parquet_size(path)
+    source = text_source.load_arrow_source(path)
+    num_rows, num_bytes = source.parquet_size(path, max_bytes=MAX_UNPACKED)
     if num_bytes > MAX_UNPACKED or num_rows > MAX_ROWS:
         raise DataError(
-            f"{path}: unpacks to {counted(num_rows, 'row')} and {num_bytes // 2**20:,} MiB; a "
+            f"{path}: unpacks to {counted(num_rows, 'row')} and at least {num_bytes // 2**20:,} MiB; a "
             f"Parquet file may have {MAX_ROWS:,} rows and {MAX_UNPACKED // 2**20:,} MiB. "
             "Split it and upload the parts."
         )
