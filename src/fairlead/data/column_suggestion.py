@@ -42,8 +42,8 @@ def suggest(rows: Sequence[Mapping[str, Any]]) -> dict[str, str]:
         texts = [name for name in columns if targets.get(name) in (None, ANSWER)]
         texts = [name for name in texts if _is_text(_values(rows, name)) and not is_note(name)]
         if texts:
-            asked = [name for name in texts if _asks(_values(rows, name)) and name not in targets]
-            targets[(asked or texts)[0]] = "prompt"
+            askers = [name for name in texts if _asks(_values(rows, name)) and name not in targets]
+            targets[(askers or texts)[0]] = "prompt"
     if not {ANSWER, "chosen", "rejected", "messages", "completions"} & set(targets.values()):
         for column in columns:
             values = _values(rows, column)

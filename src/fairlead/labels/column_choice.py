@@ -117,14 +117,14 @@ def from_roles(roles: Sequence[tuple[str, str]], scale: str | None = None) -> Co
         if role not in ROLES:
             raise Invalid({"role": f"must be one of: {', '.join(filter(None, ROLES))}"})
         columns.setdefault(role, []).append(column)
-    asked = columns.pop(CONTEXT, []) + columns.pop("prompt", [])
+    questions = columns.pop(CONTEXT, []) + columns.pop("prompt", [])
     answers = columns.pop(ANSWER, [])
     ignored, beside = columns.pop(LEAVE_OUT, []), columns.pop(BESIDE, [])
     if twice := next((role for role, names in columns.items() if len(names) > 1), None):
         raise Invalid({"role": f"two columns are said to hold the {twice}; choose one of them"})
-    if len(asked) > 1 and (plus := next((name for name in asked if "+" in name), None)):
+    if len(questions) > 1 and (plus := next((name for name in questions if "+" in name), None)):
         raise Invalid({"role": f"{plus!r} has a + in its name; rename the column to join it with others"})
-    pairs = [f"prompt={'+'.join(asked)}"] if asked else []
+    pairs = [f"prompt={'+'.join(questions)}"] if questions else []
     if len(answers) == 1:
         pairs.append(f"completion={answers[0]}")
     else:

@@ -94,8 +94,8 @@ def _chosen(
     except FairleadError as error:
         problem = error
     if request.headers.get("hx-request"):
-        said = str(problem) if problem else None
-        return page_templates.page(request, "_rows.html", viewer, preview=preview, error=said)
+        message = str(problem) if problem else None
+        return page_templates.page(request, "_rows.html", viewer, preview=preview, error=message)
     if problem is not None:
         return _page(request, viewer, database, settings, origin, error=problem)
     return RedirectResponse(f"{next_page}?{imports.to_query(origin)}", 303)
