@@ -176,9 +176,8 @@ def add(connection: Connection, campaign: Campaign, rows: Iterable[NewItem], *, 
     for start in range(0, len(new_rows), _ROWS_PER_STATEMENT):
         part_rows = new_rows[start : start + _ROWS_PER_STATEMENT]
         inserted = connection.execute(
-            insert(item_table)
-            .values(part_rows)
-            .returning(item_table.c.id, item_table.c.digest, item_table.c.priority)
+            insert(item_table).returning(item_table.c.id, item_table.c.digest, item_table.c.priority),
+            part_rows,
         ).all()
         slots = [
             _slot_row(campaign, row.id, row.digest, row.priority, n)
