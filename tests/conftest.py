@@ -6,6 +6,7 @@ import os
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+import argon2
 import hypothesis
 import pytest
 
@@ -15,6 +16,7 @@ from fairlead.cli.app import call
 from fairlead.core import jsonl
 from fairlead.data.record_writer import write_records
 from fairlead.data.records import Comparison, Demonstration, Message
+from fairlead.labels import passwords
 from fairlead.labels.database import Database, open_database
 from fairlead.simulate import campaign, corpus
 from outcome import Cli, Outcome
@@ -48,6 +50,17 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
         name = f"{item.path.relative_to(TESTS).as_posix()}::{item.name.partition('[')[0]}"
         if item.path.parent.name in ("smoke", "property") or name in slow_tests:
             item.add_marker(pytest.mark.slow)
+
+
+@pytest.fixture(scope="session", autouse=True)
+def real_passwords() -> Iterator[tuple[argon2.PasswordHasher, str]]:
+    """Tests hash passwords at the least cost; labels/test_passwords.py takes the real hasher from here."""
+    cheap = argon2.PasswordHasher(time_cost=1, memory_cost=8, parallelism=1)
+    real = passwords._hasher, passwords._DUMMY_HASH
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(passwords, "_hasher", cheap)
+        patch.setattr(passwords, "_DUMMY_HASH", cheap.hash("the password of nobody"))
+        yield real
 
 
 @pytest.fixture
