@@ -20,6 +20,10 @@ from fairlead.labels import passwords
 from fairlead.labels.database import Database, open_database
 from fairlead.simulate import campaign, corpus
 from outcome import Cli, Outcome
+from temporary_folders import in_memory
+
+if memory := in_memory():
+    os.environ.setdefault("PYTEST_DEBUG_TEMPROOT", str(memory))  # pytest makes tmp_path below it
 
 if "PYTEST_XDIST_WORKER" in os.environ:
     os.environ.setdefault(
@@ -147,7 +151,7 @@ def copies() -> Iterator[Copies]:
         if os.environ.get("CI"):
             pytest.fail(missing)
         pytest.skip(missing)
-    with postgres.running() as server:
+    with postgres.running(below=in_memory()) as server:
         made = Copies(server)
         yield made
         made.close()

@@ -45,14 +45,14 @@ class Server:
 
 
 @contextlib.contextmanager
-def running(*, durable: bool = False) -> Iterator[Server]:
-    """A new server.  `durable`: every commit is on the disk before it is acknowledged, as it is where people
-    work; slower.
+def running(*, durable: bool = False, below: Path | None = None) -> Iterator[Server]:
+    """A new server, whose folder is made below this one.  `durable`: every commit is on the disk before it is
+    acknowledged, as it is where people work; slower.
     """
     found = programs()
     assert found is not None, "no PostgreSQL on this machine; tests/get_postgres.py says how to get one"
     user = _unprivileged()
-    with tempfile.TemporaryDirectory(prefix="pg-", ignore_cleanup_errors=True) as name:
+    with tempfile.TemporaryDirectory(prefix="pg-", dir=below, ignore_cleanup_errors=True) as name:
         folder = Path(name)
         if user is not None:
             os.chown(folder, user.pw_uid, user.pw_gid)
