@@ -86,11 +86,35 @@ def measure(url: str, folder: Path, num_items: int, asks: int) -> dict[str, Any]
             ("campaigns", "GET", "/api/v1/campaigns", asks),
             ("campaigns_page", "GET", "/campaigns", asks),
             ("figures_again", "GET", "/api/v1/campaigns/large/progress", min(asks, 50)),
-            ("snapshot_preview", "POST", "/api/v1/campaigns/large/snapshots/preview", min(asks, 10)),
+            ("snapshot_preview", "POST", "/api/v1/campaigns/large/snapshots/preview", min(asks, 40)),
             ("overlap_3", "PATCH", "/api/v1/campaigns/large", 1),
         ):
             results[f"{name}_ms"] = spread(request_times(server.url, method, path, lead, count))
+        results |= saves_during_job(server.url, lead, newcomer)
     return results
+
+
+def saves_during_job(url: str, lead: str, token: str) -> dict[str, Any]:
+    """Draft saves, ten a second, until the job that adds a person to each item has ended."""
+    campaign_url = f"{url}/api/v1/campaigns/large"
+    times = []
+    begun = time.perf_counter()
+    with (
+        httpx.Client(headers={"Authorization": f"Bearer {lead}"}, timeout=60) as leading,
+        httpx.Client(headers={"Authorization": f"Bearer {token}"}, timeout=60) as client,
+    ):
+        handed = client.post(f"{campaign_url}/next", json={"count": 1}).raise_for_status().json()
+        draft_url = f"{campaign_url}/tasks/{handed['assignments'][0]['token']}/draft"
+        while any(
+            job["kind"] == "overlap" and job["state"] in ("queued", "running")
+            for job in leading.get(f"{campaign_url}/jobs").raise_for_status().json()["jobs"]
+        ):
+            saved = time.perf_counter()
+            client.put(draft_url, json={"note": f"{saved}"}).raise_for_status()
+            times.append((time.perf_counter() - saved) * 1000)
+            time.sleep(0.1)
+    took_s = round(time.perf_counter() - begun, 1)
+    return {"overlap_3_job_s": took_s, "save_during_overlap_3_ms": spread(times) if times else None}
 
 
 def do_half(url: str, campaign: Campaign, rater: str, count: int, *, n: int = 0) -> None:

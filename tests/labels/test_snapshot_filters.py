@@ -107,21 +107,12 @@ def test_the_reason_to_leave_out_a_judgement(
     assert snapshot_filters.why_excluded(judgement, SnapshotFilters(**filters)) == reason
 
 
-def test_equal_judgements_are_converted_once(database: Database, judged: Campaign) -> None:
-    """Written texts are never shared: an edit, and judgements of kinds in which raters write."""
+def test_an_edit_becomes_a_demonstration_and_a_comparison(database: Database, judged: Campaign) -> None:
     with database.read() as connection:
         first = judgements.list_current(connection, judged.id, rater=ANN)[0]
         item = items.get(connection, judged.id, first.item_id)
-    same = dataclasses.replace(first, id=99)
-    edited = dataclasses.replace(first, id=100, value={**first.value, "edit": {"candidate": 0, "text": "A!"}})
-    cache: dict[Any, list[Any]] = {}
-    for judgement in (first, same, edited):
-        selected = snapshot_filters.select_rows(
-            judged, JudgedItem(item, [judgement], {}), SnapshotFilters(), cache
-        )
-        assert selected.num_judgements == 1 and selected.left_out == [] and selected.raters == {ANN}
-    assert len(cache) == 2
+    edited = dataclasses.replace(first, value={**first.value, "edit": {"candidate": 0, "text": "A!"}})
+    selected = snapshot_filters.select_rows(judged, JudgedItem(item, [edited], {}), SnapshotFilters())
+    assert (selected.num_judgements, selected.left_out, selected.raters) == (1, [], {ANN})
     files = [row.file for row in selected.rows if isinstance(row, NativeRow)]
     assert files == ["comparisons", "demonstrations", "comparisons"]
-    assert snapshot_filters.is_text_free(judged, first) and not snapshot_filters.is_text_free(judged, edited)
-    assert not snapshot_filters.is_text_free(dataclasses.replace(judged, kind="demonstration"), first)

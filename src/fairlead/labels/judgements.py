@@ -383,6 +383,15 @@ def is_current() -> Any:
     return ~judgement_table.c.withdraws & ~exists().where(later.c.supersedes == judgement_table.c.id)
 
 
+def is_current_in(campaign_id: int) -> Any:
+    """The same for the judgements of one campaign: faster for all of them, and slower for a few."""
+    later = judgement_table.alias("later")
+    superseded = select(later.c.supersedes).where(
+        later.c.campaign_id == campaign_id, later.c.supersedes.is_not(None)
+    )
+    return ~judgement_table.c.withdraws & judgement_table.c.id.not_in(superseded)
+
+
 def _longest_active_ms(connection: Connection, assignment: Assignment, at: datetime) -> int:
     """The most active time that the server's clock allows for this assignment, see `work_time`."""
     held = (assignment_table.c.item_id == assignment.item.id, assignment_table.c.rater == assignment.rater)

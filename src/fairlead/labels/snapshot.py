@@ -15,15 +15,23 @@ from sqlalchemy import JSON, Column, Connection, ForeignKey, Index, Integer, Str
 
 from fairlead.core import files, jsonl
 from fairlead.core.errors import DataError
-from fairlead.data.records import Message
-from fairlead.labels import campaigns, chats, datasheet, events, items, jobs, judgements, snapshot_filters
+from fairlead.labels import (
+    campaigns,
+    chats,
+    datasheet,
+    events,
+    items,
+    jobs,
+    judgements,
+    snapshot_counts,
+    snapshot_filters,
+)
 from fairlead.labels.campaigns import Campaign
 from fairlead.labels.database import metadata, now
 from fairlead.labels.errors import Conflict, NotFound
-from fairlead.labels.items import CandidateAnswer, Item
-from fairlead.labels.judgements import Judgement, judgement_table
+from fairlead.labels.judgements import Judgement
 from fairlead.labels.snapshot_filters import JudgedItem, RowTally, SnapshotCounts, SnapshotFilters
-from fairlead.labels.snapshot_rows import LeftOut, NativeRow, RowFile
+from fairlead.labels.snapshot_rows import RowFile
 from fairlead.store.artifact import Provenance, load_artifact, publish_artifact
 from fairlead.store.project import Project, check_name
 
@@ -68,11 +76,7 @@ class FilterAlternative(NamedTuple):
 def preview(
     connection: Connection, campaign: Campaign, filters: SnapshotFilters
 ) -> tuple[SnapshotCounts, list[FilterAlternative]]:
-    """Count the rows that a snapshot would hold, and those it would hold with one filter changed.
-
-    For kinds without written texts, one placeholder item stands for all items.  The counts are the same,
-    because items whose texts training would reject are refused at import.
-    """
+    """Count the rows that a snapshot would hold, and those it would hold with one filter changed."""
     filters = snapshot_filters.validate(campaign, filters)
     others: dict[str, SnapshotFilters] = {}
     if campaign.kind in ("pairwise", "chat"):
@@ -88,24 +92,12 @@ def preview(
         others["without late and quick ones"] = replace(filters, late=False, quick=False)
     if filters != SnapshotFilters():
         others["no filter at all"] = SnapshotFilters()
-    by_name = {"": filters, **others}
-    tallies = {name: RowTally() for name in by_name}
-    # Filters that differ only in ties and margin select the same rows: `RowTally.rows` applies these two
-    # later.
-    names_by_selection: dict[SnapshotFilters, list[str]] = {}
-    for name, alternative in by_name.items():
-        selection = replace(alternative, ties=True, min_margin=0)
-        names_by_selection.setdefault(selection, []).append(name)
-
-    for judged, cache in _preview_items(connection, campaign):
-        for selection, names in names_by_selection.items():
-            selected = snapshot_filters.select_rows(campaign, judged, selection, cache)
-            for name in names:
-                for _ in tallies[name].rows(selected, by_name[name]):
-                    pass
-    counts = {name: tally.counts() for name, tally in tallies.items()}
-    alternatives = [FilterAlternative(name, others[name], counts[name]) for name in others]
-    return counts[""], alternatives
+    counts, *other_counts = snapshot_counts.count_rows(connection, campaign, [filters, *others.values()])
+    alternatives = [
+        FilterAlternative(name, others[name], counted)
+        for name, counted in zip(others, other_counts, strict=True)
+    ]
+    return counts, alternatives
 
 
 def enqueue(
@@ -228,7 +220,7 @@ def _write_files(
                 if snapshot_filters.why_excluded(judgement, filters) is None
             ]
             sheet_input.add(judged.item, used)
-            selected = snapshot_filters.select_rows(campaign, judged, filters, {})
+            selected = snapshot_filters.select_rows(campaign, judged, filters)
             for file, row in tally.rows(selected, filters):
                 if file not in opened:
                     opened[file] = stack.enter_context(files.atomic_file(folder / f"{file}.jsonl"))
@@ -249,85 +241,11 @@ def _write_files(
 # ---------------------------------------------------------------- reading judgements
 
 
-def _preview_items(
-    connection: Connection, campaign: Campaign
-) -> Iterator[tuple[JudgedItem, dict[Any, list[NativeRow | LeftOut]]]]:
-    """Yield every judged item with a cache of rows.
-
-    Items judged without written texts share placeholder items and one cache.  Other items are read from the
-    database, each with an empty cache.
-    """
-    placeholders: dict[int, Item] = {}  # by number of ranked answers
-    shared_cache: dict[Any, list[NativeRow | LeftOut]] = {}
-    with_texts = {}
-    for item_id, of_item in _group_by_item(_preview_judgements(connection, campaign)).items():
-        if not all(snapshot_filters.is_text_free(campaign, judgement) for judgement in of_item):
-            with_texts[item_id] = of_item
-            continue
-        num_ranked = next((len(j.value["ranks"]) for j in of_item if "ranks" in j.value), 0)
-        if num_ranked not in placeholders:
-            placeholders[num_ranked] = _placeholder_item(items.get(connection, campaign.id, item_id))
-        yield JudgedItem(placeholders[num_ranked], of_item, {}), shared_cache
-    for judged in _with_items(connection, campaign, with_texts):
-        yield judged, {}
-
-
-def _placeholder_item(item: Item) -> Item:
-    answers = tuple(
-        CandidateAnswer((Message("assistant", f"Answer {n}"),), answer.source)
-        for n, answer in enumerate(item.answers)
-    )
-    return replace(item, prompt=(Message("user", "Question"),), answers=answers)
-
-
 def _group_by_item(of_campaign: Iterable[Judgement]) -> dict[int, list[Judgement]]:
     by_item: dict[int, list[Judgement]] = {}
     for judgement in of_campaign:
         by_item.setdefault(judgement.item_id, []).append(judgement)
     return by_item
-
-
-def _preview_judgements(connection: Connection, campaign: Campaign) -> Iterator[Judgement]:
-    """Current judgements without the columns that a preview does not need and that are slow to read."""
-    names = (
-        "id",
-        "item_id",
-        "token",
-        "rater",
-        "value",
-        "order",
-        "guidelines_version",
-        "active_ms",
-        "late",
-        "quick",
-        "made_at",
-    )
-    query = select(*(judgement_table.c[name] for name in names)).where(
-        judgement_table.c.campaign_id == campaign.id, judgements.is_current()
-    )
-    for row in connection.execute(query.order_by(judgement_table.c.id)):
-        yield Judgement(
-            id=row.id,
-            campaign_id=campaign.id,
-            item_id=row.item_id,
-            assignment_id=row.token,
-            rater=row.rater,
-            value=row.value,
-            margin=None,
-            reasons=(),
-            note="",
-            order=tuple(row.order),
-            guidelines_version=row.guidelines_version,
-            active_ms=row.active_ms,
-            dwell_ms={},
-            ui={},
-            late=row.late,
-            quick=row.quick,
-            implausible=False,
-            withdraws=False,
-            supersedes=None,
-            made_at=row.made_at,
-        )
 
 
 def _with_items(

@@ -14,8 +14,13 @@ from fairlead.labels.items import Item
 from fairlead.labels.judgements import Judgement
 from fairlead.labels.snapshot_rows import LeftOut, NativeRow, RowFile
 
-# Kinds in which raters write no text unless they edit an answer.
-TEXT_FREE_KINDS = ("pairwise", "ranking", "rating", "thumbs", "aspects")
+# Reasons to leave out a judgement whatever its value.
+OTHER_GUIDELINES = "another version of the guidelines"
+OTHER_RATER = "another person"
+OTHER_TIME = "another time"
+LATE = "came late"
+QUICK = "faster than anybody reads"
+EXCLUSIONS = (OTHER_GUIDELINES, OTHER_RATER, OTHER_TIME, LATE, QUICK)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -74,23 +79,29 @@ class RowTally:
         self.files: Counter[RowFile] = Counter()
         self.left_out: Counter[str] = Counter()
 
-    def rows(self, selected: SelectedRows, filters: SnapshotFilters) -> Iterator[NativeRow]:
-        """Count the rows of one item, and yield those that pass the filters."""
-        self.judgements += selected.num_judgements
-        self.used += selected.num_judgements - len(selected.left_out)
-        self.left_out.update(selected.left_out)
+    def rows(
+        self, selected: SelectedRows, filters: SnapshotFilters, *, num_items: int = 1
+    ) -> Iterator[NativeRow]:
+        """Count the rows of an item, and yield those that pass the filters.
+
+        `num_items` counts as many items with equal judgements.
+        """
+        self.judgements += num_items * selected.num_judgements
+        self.used += num_items * (selected.num_judgements - len(selected.left_out))
+        for exclusion in selected.left_out:
+            self.left_out[exclusion] += num_items
         self.raters |= selected.raters
         has_row = False
         for row in selected.rows:
             if isinstance(row, LeftOut):
-                self.left_out[row.why] += row.num
+                self.left_out[row.why] += num_items * row.num
             elif reason := _why_row_excluded(row.row, filters):
-                self.left_out[reason] += 1
+                self.left_out[reason] += num_items
             else:
-                self.files[row.file] += 1
+                self.files[row.file] += num_items
                 has_row = True
                 yield row
-        self.items += has_row
+        self.items += num_items * has_row
 
     def counts(self) -> SnapshotCounts:
         return SnapshotCounts(
@@ -139,21 +150,8 @@ def from_json(values: Mapping[str, Any]) -> SnapshotFilters:
     return SnapshotFilters(**fields)
 
 
-def is_text_free(campaign: Campaign, judgement: Judgement) -> bool:
-    """Whether the rows of a judgement depend on its value alone, apart from the texts of the item."""
-    return campaign.kind in TEXT_FREE_KINDS and "edit" not in judgement.value
-
-
-def select_rows(
-    campaign: Campaign,
-    judged: JudgedItem,
-    filters: SnapshotFilters,
-    cache: dict[Any, list[NativeRow | LeftOut]],
-) -> SelectedRows:
-    """Apply the filters on single judgements, and build the rows of the rest.
-
-    `cache` holds rows by the values they were built from, so that equal values are converted once.
-    """
+def select_rows(campaign: Campaign, judged: JudgedItem, filters: SnapshotFilters) -> SelectedRows:
+    """Apply the filters on single judgements, and build the rows of the rest."""
     used: list[Judgement] = []
     left_out: list[str] = []
     for judgement in judged.judgements:
@@ -163,21 +161,19 @@ def select_rows(
         else:
             left_out.append(reason)
     weight = 1 / len(used) if filters.equal_items and used else 1.0
-    values = (repr(j.value) if is_text_free(campaign, j) else j.id for j in used)
-    key = (filters.by_item, tuple(values))
-    if key not in cache:
-        cache[key] = list(_build_rows(campaign, judged, used, filters, weight))
-    raters = {judgement.rater for judgement in used}
-    return SelectedRows(len(judged.judgements), left_out, raters, cache[key])
+    rows = list(build_rows(campaign, judged, used, filters, weight=weight))
+    return SelectedRows(len(judged.judgements), left_out, {judgement.rater for judgement in used}, rows)
 
 
-def _build_rows(
+def build_rows(
     campaign: Campaign,
     judged: JudgedItem,
     used: Sequence[Judgement],
     filters: SnapshotFilters,
+    *,
     weight: float,
 ) -> Iterator[NativeRow | LeftOut]:
+    """The rows of the judgements of an item that no filter excludes."""
     if campaign.kind == "chat":  # conversations differ, so they are never aggregated
         for judgement in used:
             yield from _chat_rows(judged.item, judgement, judged.turns[judgement.assignment_id], weight)
@@ -201,18 +197,18 @@ def _chat_rows(
 def why_excluded(judgement: Judgement, filters: SnapshotFilters) -> str | None:
     """The reason to leave out a judgement whatever its value, or None."""
     if filters.guidelines and judgement.guidelines_version not in filters.guidelines:
-        return "another version of the guidelines"
+        return OTHER_GUIDELINES
     if judgement.rater in filters.without_raters or (
         filters.raters and judgement.rater not in filters.raters
     ):
-        return "another person"
+        return OTHER_RATER
     if (filters.since and judgement.made_at < filters.since) or (
         filters.until and judgement.made_at >= filters.until
     ):
-        return "another time"
+        return OTHER_TIME
     if judgement.late and not filters.late:
-        return "came late"
-    return "faster than anybody reads" if judgement.quick and not filters.quick else None
+        return LATE
+    return QUICK if judgement.quick and not filters.quick else None
 
 
 def _why_row_excluded(row: Mapping[str, Any], filters: SnapshotFilters) -> str | None:
