@@ -48,6 +48,7 @@ $(VENV)/.test: $(VENV)/.train
 	$(PIP) install -c constraints.txt -e '.[test]'
 	$(BIN)/python tests/get_chromium.py
 	$(BIN)/python tests/get_postgres.py
+	$(BIN)/python tests/get_proxies.py
 	touch $@
 
 # Make the embedded base model again, from nothing: about three quarters of an hour on two cores.

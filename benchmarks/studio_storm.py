@@ -9,6 +9,9 @@ number of acknowledged judgements, and restarted.  On PostgreSQL, two server pro
 Afterwards the database is compared with the acknowledgements.
 
 Then 50 writers save drafts once per second, like people who type, and then as fast as the server allows.
+
+Last, 50 labellers pause as people do while one person renders, uploads and opens slow connections as fast as
+the server allows, see `studio_abuser`.
 """
 
 import argparse
@@ -25,7 +28,7 @@ from typing import Any
 import httpx
 from sqlalchemy import select
 
-from benchmarks import studio
+from benchmarks import studio, studio_abuser
 from fairlead.labels import events, judgements
 from fairlead.labels.assignments import assignment_table
 from fairlead.labels.campaigns import Campaign
@@ -60,6 +63,7 @@ def main() -> None:
     parser.add_argument("--kills", type=int, default=5)
     parser.add_argument("--writers", type=int, default=50)
     parser.add_argument("--seconds", type=float, default=30, help="duration of each writing phase")
+    parser.add_argument("--abused-s", type=float, default=120, help="duration of the phase with an abuser")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument(
         "--databases", nargs="+", choices=("sqlite", "postgresql"), default=["sqlite", "postgresql"]
@@ -74,6 +78,7 @@ def main() -> None:
             )
         with tempfile.TemporaryDirectory() as name, studio.database_url(kind, Path(name)) as url:
             results[kind]["writers"] = writers(url, Path(name), args.writers, args.seconds)
+        results[kind]["abuser"] = studio_abuser.compare(kind, args.writers, args.abused_s, args.seed)
     studio.write_json(args.json, results)
     if wrong := [
         f"{kind}: {name} {results[kind][name]}"

@@ -165,6 +165,12 @@ ROUTES = {
     "POST /api/v1/invites": "owner",
     "DELETE /api/v1/invites/{invite_id}": "owner",
     "GET /people": "owner",
+    "GET /api/v1/webhooks": "owner",
+    "POST /api/v1/webhooks": "owner",
+    "PATCH /api/v1/webhooks/{webhook_id}": "owner",
+    "POST /api/v1/webhooks/{webhook_id}/test": "owner",
+    "DELETE /api/v1/webhooks/{webhook_id}": "owner",
+    "GET /webhooks": "owner",
 }
 
 HERE = {  # in the campaign "here", or in no campaign
@@ -213,7 +219,7 @@ ELSEWHERE = {  # what members of another campaign may, where no campaign is name
 }
 EVERYBODY = sorted(HERE["anyone"]) + sorted(ELSEWHERE)
 THERE = {"slug": "here", "rater": "r-ffffffffff", "kind": "model", "n": "1"}
-NUMBERS = ("token_id", "flag_id", "invite_id", "item_id", "job_id", "upload_id", "version")
+NUMBERS = ("token_id", "flag_id", "invite_id", "item_id", "job_id", "upload_id", "version", "webhook_id")
 
 
 def may(who: str, route: str) -> bool:

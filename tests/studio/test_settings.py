@@ -20,6 +20,7 @@ TABLE = {"issuer": "https://login.example.org", "client_id": "studio"}
         ({"host": "studio.local"}, "http://studio.local:8400", False),
         ({"public_url": "https://labels.example.org/"}, "https://labels.example.org", True),
         ({"public_url": "http://10.0.0.1:90"}, "http://10.0.0.1:90", False),
+        ({"public_url": "https://example.org/team/labels/"}, "https://example.org/team/labels", True),
     ],
 )
 def test_where_people_come_in(given: dict[str, Any], origin: str, secure: bool) -> None:
@@ -33,7 +34,12 @@ def test_where_people_come_in(given: dict[str, Any], origin: str, secure: bool) 
         ({"port": 70_000}, "port"),
         ({"port": -1}, "port"),
         ({"public_url": "labels.example.org"}, "public_url"),
-        ({"public_url": "https://example.org/studio"}, "public_url"),
+        ({"public_url": 'https://example.org/"labels'}, "public_url"),
+        ({"public_url": "https://example.org//labels"}, "public_url"),
+        ({"public_url": "https://example.org/labels#top"}, "public_url"),
+        ({"allowed_hosts": ("labels.example.org:443",)}, "allowed_hosts"),
+        ({"allowed_hosts": ("*",)}, "allowed_hosts"),
+        ({"connections_per_source": -1}, "connections_per_source"),
         ({"public_url": "ftp://example.org"}, "public_url"),
         ({"public_url": "https://example.org?x=1"}, "public_url"),
     ],

@@ -29,6 +29,7 @@ from fairlead.cli import (
     report,
     sample,
     studio,
+    studio_keeping,
     train,
 )
 from fairlead.cli.other_commands import RootGroup
@@ -91,6 +92,9 @@ app.command("answer")(answer.answer)
 app.command("report")(report.report)
 app.add_typer(lineage.app, name="lineage")
 app.command("export")(export.export)
+studio.app.add_typer(studio_keeping.token, name="token")
+studio.app.command("backup")(studio_keeping.backup)
+studio.app.command("restore")(studio_keeping.restore)
 app.add_typer(studio.app, name="studio")
 
 

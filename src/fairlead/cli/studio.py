@@ -38,7 +38,15 @@ DatabaseUrl = Annotated[
 ]
 PublicUrl = Annotated[
     str | None,
-    typer.Option("--public-url", metavar="URL", help="Address that users open, if a proxy is in front."),
+    typer.Option(
+        "--public-url",
+        metavar="URL",
+        help="Address that users open, e.g. of a proxy. It may have a path.",
+    ),
+]
+
+PrivateWebhooks = Annotated[
+    bool, typer.Option("--private-webhooks", help="Let webhooks lead to private addresses.")
 ]
 
 
@@ -57,6 +65,24 @@ def serve(
             help="Comma-separated proxies whose forwarded client addresses are trusted; * for all.",
         ),
     ] = "127.0.0.1",
+    allowed_hosts: Annotated[
+        str,
+        typer.Option(
+            metavar="NAMES",
+            help="Comma-separated host names that users open, besides that of --public-url; "
+            "*.example.org for all under a domain.",
+        ),
+    ] = "",
+    connections_per_source: Annotated[
+        int,
+        typer.Option(
+            min=0,
+            metavar="N",
+            help="Open connections of one network address, and open requests of one behind a proxy; "
+            "0 for any number.",
+        ),
+    ] = 256,
+    private_webhooks: PrivateWebhooks = False,
     session_days: Annotated[
         int, typer.Option(min=1, max=3650, help="Days without a visit after which users log in again.")
     ] = 30,
@@ -89,10 +115,13 @@ def serve(
             stack.enter_context(demos.serve_toy_models(project))
         port = listening.getsockname()[1]
         settings = replace(
-            _settings(database, project, public_url=public_url, serving=True),
+            studio_settings(database, project, public_url=public_url, serving=True),
             host=host,
             port=port,
             trusted_proxies=trusted_proxies,
+            allowed_hosts=tuple(name.strip().lower() for name in allowed_hosts.split(",") if name.strip()),
+            connections_per_source=connections_per_source,
+            private_webhooks=private_webhooks,
             session_days=session_days,
             upload_mb=upload_mb,
         )
@@ -100,7 +129,7 @@ def serve(
             stream=sys.stderr, level=logging.WARNING, format="%(asctime)s %(levelname)s %(message)s"
         )
         logging.getLogger("fairlead.studio").setLevel(logging.INFO if log_requests else logging.WARNING)
-        opened_database = _open(settings)
+        opened_database = open_studio(settings)
         stack.callback(opened_database.close)
         populated = demos.populate(opened_database) if demo else None
         application = create_app(
@@ -161,8 +190,8 @@ def add(
     from fairlead.labels.database import now
     from fairlead.labels.errors import StudioError
 
-    settings = _settings(database, project, public_url=public_url)
-    opened_database = _open(settings)
+    settings = studio_settings(database, project, public_url=public_url)
+    opened_database = open_studio(settings)
     with opened_database.write() as connection:
         existing = people.find_by_email(connection, email) if email else None
         person = existing or people.add(connection, name=name, email=email, role=role, by=SELF)
@@ -200,7 +229,7 @@ def status(database: DatabaseUrl = None, project: ProjectDir = None, as_json: As
     """
     from fairlead.labels import campaigns, events, jobs, people
 
-    opened_database = _open(_settings(database, project))
+    opened_database = open_studio(studio_settings(database, project))
     with opened_database.read() as connection:
         all_people = people.list_all(connection)
         all_campaigns = campaigns.list_all(connection)
@@ -237,7 +266,7 @@ def verify(database: DatabaseUrl = None, project: ProjectDir = None, as_json: As
     """
     from fairlead.labels import events
 
-    opened_database = _open(_settings(database, project))
+    opened_database = open_studio(studio_settings(database, project))
     with opened_database.read() as connection:
         verdict = events.verify(connection)
     opened_database.close()
@@ -290,7 +319,7 @@ def snapshot(
     from fairlead.labels.snapshot_filters import SnapshotFilters
 
     opened_project = open_project(project)
-    opened_database = _open(_settings(database, project))
+    opened_database = open_studio(studio_settings(database, project))
     filters = SnapshotFilters(ties=not no_ties, min_margin=min_margin, by_item=by_item)
     with opened_database.write() as connection:
         labelled_campaign = campaigns.get(connection, campaign)
@@ -350,7 +379,7 @@ def export(
     format = next((name for name in TABLE_FORMATS if out.suffix == f".{name}"), None)
     if format is None:
         raise StudioError(f"{out}: end the name of the file in .jsonl, .csv or .parquet.", field="out")
-    opened_database = _open(_settings(database, project))
+    opened_database = open_studio(studio_settings(database, project))
     with opened_database.read() as connection:
         exported = campaigns.get(connection, campaign)
     with files.atomic_file(out) as file:
@@ -366,30 +395,35 @@ def export(
 
 
 @app.command("worker")
-def worker(database: DatabaseUrl = None, project: ProjectDir = None) -> None:
-    """Run imports and snapshots in a separate process until Ctrl-C.  Several workers may run.
+def worker(
+    database: DatabaseUrl = None, private_webhooks: PrivateWebhooks = False, project: ProjectDir = None
+) -> None:
+    """Run imports and snapshots and send webhooks in a separate process until Ctrl-C.  Several may run.
 
     Example: fairlead studio worker
     """
     import time
 
     from fairlead.core.interrupt import stop_on_interrupt
-    from fairlead.labels import job_handlers, job_worker
+    from fairlead.labels import job_handlers, job_worker, webhook_delivery
 
     opened_project = open_project(project)
-    opened_database = _open(_settings(database, project))
+    opened_database = open_studio(studio_settings(database, project))
+    deliveries = webhook_delivery.DeliveryThread(opened_database, allow_private=private_webhooks)
     worker_thread = job_worker.WorkerThread(opened_database, job_handlers.handlers(opened_project))
     with stop_on_interrupt() as stop:
         worker_thread.start()
+        deliveries.start()
         print_note(f"Waiting for jobs in {opened_database.url}. Ctrl-C stops.")
         while not stop:
             time.sleep(0.2)
     worker_thread.stop()
+    deliveries.stop()
     opened_database.close()
     print_note("Stopped.")
 
 
-def _settings(
+def studio_settings(
     database: str | None, project: Path | None, *, public_url: str | None = None, serving: bool = False
 ) -> "Settings":
     """Serving needs a project for uploads, snapshots and runs; other commands need only the database."""
@@ -405,7 +439,7 @@ def _settings(
     )
 
 
-def _open(settings: "Settings") -> "Database":
+def open_studio(settings: "Settings") -> "Database":
     from fairlead.labels import schema
     from fairlead.labels.database import open_database
 

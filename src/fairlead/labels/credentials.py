@@ -271,11 +271,13 @@ def create_token(
     scopes: Collection[str],
     days: int = 90,
     parent: ApiToken | None = None,
+    by: str | None = None,
     at: str,
 ) -> tuple[ApiToken, str]:
     """Create an API token.  Also returns its text, which is not stored.
 
-    A token that another one creates has no other scopes, expires no later, and is revoked with it.
+    A token that another one creates has no other scopes, expires no later, and is revoked with it.  `by` is
+    who creates it, if that is not the person.
     """
     problems = {}
     if not 0 < len(name.strip()) <= 80 or not name.isprintable():
@@ -309,7 +311,7 @@ def create_token(
     events.append(
         connection,
         verb="token.made",
-        actor=person.rater,
+        actor=by or person.rater,
         subject=f"token:{token.id}",
         body={"scopes": values["scopes"]},
     )
@@ -338,12 +340,12 @@ def list_tokens(connection: Connection, person: Person) -> list[ApiToken]:
     return [_token(row) for row in rows]
 
 
-def revoke_token(connection: Connection, person: Person, token_id: int) -> None:
+def revoke_token(connection: Connection, person: Person, token_id: int, *, by: str | None = None) -> None:
     """Revoke a token, and the tokens that it created."""
     mine = (api_token_table.c.id == token_id, api_token_table.c.person_id == person.id)
     if connection.execute(delete(api_token_table).where(*mine)).rowcount == 0:
-        raise NotFound("You have no such token. Reload the page.")
-    events.append(connection, verb="token.revoked", actor=person.rater, subject=f"token:{token_id}")
+        raise NotFound("There is no such token. Reload the page.")
+    events.append(connection, verb="token.revoked", actor=by or person.rater, subject=f"token:{token_id}")
 
 
 def revoke_tokens(connection: Connection, person: Person, *, except_secret: str | None = None) -> int:

@@ -30,6 +30,7 @@ from fairlead.labels import (
     seals,
     snapshot,
     uploads,
+    webhooks,
 )
 from fairlead.labels.database import Database
 from fairlead.labels.errors import StudioError
@@ -51,6 +52,7 @@ MODULES = (
     seals,
     snapshot,
     uploads,
+    webhooks,
     assignments,
 )
 metadata: MetaData = database.metadata

@@ -10,14 +10,16 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 
 from fastapi import APIRouter, FastAPI
+from fastapi.routing import APIRoute
 from starlette.concurrency import run_in_threadpool
 from starlette.routing import BaseRoute
 from starlette.staticfiles import StaticFiles
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 import fairlead
-from fairlead.labels import job_handlers, job_worker, schema
+from fairlead.labels import job_handlers, job_worker, schema, webhook_delivery
 from fairlead.labels.database import Database, now, open_database
+from fairlead.labels.errors import StudioError
 from fairlead.store.project import Project
 from fairlead.studio import access_control, auth, errors, limits, page_templates
 from fairlead.studio.api import campaigns as campaigns_api
@@ -31,9 +33,11 @@ from fairlead.studio.api import me as me_api
 from fairlead.studio.api import people as people_api
 from fairlead.studio.api import runs as runs_api
 from fairlead.studio.api import snapshots as snapshots_api
+from fairlead.studio.api import webhooks as webhooks_api
 from fairlead.studio.chat_backends import ChatBackends
 from fairlead.studio.chat_streams import ChatStreams
 from fairlead.studio.headers import SafeHeaders
+from fairlead.studio.hosts import AllowedHosts
 from fairlead.studio.limits import BodyLimit, Limiter
 from fairlead.studio.live import LiveEvents
 from fairlead.studio.pages import campaigns as campaigns_pages
@@ -44,8 +48,10 @@ from fairlead.studio.pages import label as label_pages
 from fairlead.studio.pages import people as people_pages
 from fairlead.studio.pages import runs as runs_pages
 from fairlead.studio.pages import snapshots as snapshots_pages
+from fairlead.studio.pages import webhooks as webhooks_pages
 from fairlead.studio.pages import wizard as wizard_pages
 from fairlead.studio.previews import Previews
+from fairlead.studio.public_path import UnderPath
 from fairlead.studio.services.dashboard_cache import DashboardCache
 from fairlead.studio.settings import Settings
 from fairlead.studio.state import Clock
@@ -63,6 +69,7 @@ API_ROUTERS = (
     items_api.router,
     jobs_api.router,
     snapshots_api.router,
+    webhooks_api.router,
 )
 PAGE_ROUTERS = (
     dashboard_pages.router,
@@ -73,6 +80,7 @@ PAGE_ROUTERS = (
     campaigns_pages.router,
     columns_pages.router,
     snapshots_pages.router,
+    webhooks_pages.router,
     wizard_pages.router,
 )
 STATIC = Path(__file__).parent / "static"
@@ -82,7 +90,10 @@ DESCRIPTION = "Collect human feedback. Whatever a page does can also be done thr
 class Studio(FastAPI):
     def build_middleware_stack(self) -> ASGIApp:
         """Put the security headers outside all other middleware, so responses to bugs have them too."""
-        return SafeHeaders(super().build_middleware_stack(), https=self.state.settings.secure)
+        settings: Settings = self.state.settings
+        stack: ASGIApp = AllowedHosts(super().build_middleware_stack(), settings)
+        stack = SafeHeaders(stack, https=settings.secure)
+        return UnderPath(stack, settings.path) if settings.path else stack
 
 
 def create_app(
@@ -106,14 +117,17 @@ def create_app(
     worker = None
     if settings.project:
         worker = job_worker.WorkerThread(opened, job_handlers.handlers(Project(settings.project)))
+    deliveries = webhook_delivery.DeliveryThread(opened, allow_private=settings.private_webhooks)
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
         if worker is not None:
             worker.start()
+            deliveries.start()
         yield
         if worker is not None:
             await run_in_threadpool(worker.stop)
+            await run_in_threadpool(deliveries.stop)
         live.close()
         await app.state.chat_streams.close()
         if database is None:
@@ -127,6 +141,7 @@ def create_app(
         docs_url=None,
         redoc_url=None,
         lifespan=lifespan,
+        servers=[{"url": settings.path}] if settings.path else None,
     )
     app.state.settings = settings
     app.state.database = opened
@@ -141,6 +156,7 @@ def create_app(
     # share a network address.
     app.state.wrong_passwords = Limiter(opened, "password", limit=20)
     app.state.wrong_clients = Limiter(opened, "client", limit=40)  # by network address: passwords and links
+    _check_public_path(settings.path)
     access_control.check_routes((*API_ROUTERS, *PAGE_ROUTERS, *extra_routers))
     app.router.routes.extend(_shared_routes())
     for router in extra_routers:
@@ -151,6 +167,18 @@ def create_app(
     app.add_middleware(auth.RenewCookie, settings=settings)
     app.add_middleware(BodyLimit, uploads=settings.upload_mb * limits.MIB, is_lead=auth.is_lead)
     return app
+
+
+def _check_public_path(path: str) -> None:
+    """Refuse a path that starts like a page of the studio: the two could not be told apart."""
+    routes = [route for router in PAGE_ROUTERS for route in router.routes if isinstance(route, APIRoute)]
+    taken = {"api", "static", *(route.path.split("/")[1] for route in routes)}
+    first = path.split("/")[1] if path else ""
+    if first and first in taken:
+        raise StudioError(
+            f"the path /{first} is also a page of the studio. Choose another path, for example /labels.",
+            field="public_url",
+        )
 
 
 @functools.cache

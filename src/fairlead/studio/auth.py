@@ -190,7 +190,7 @@ def check_csrf(request: Request, viewer: Viewer | None, csrf_token: str) -> None
     if request.method in SAFE_METHODS or (viewer is not None and viewer.scopes is not None):
         return
     if not same_origin(request):
-        raise NotAllowed("this request was sent by another site, so it is refused.")
+        raise NotAllowed(_another_site(request))
     if viewer is not None and not hmac.compare_digest(csrf_token.encode(), viewer.csrf.encode()):
         raise OutOfDate("the page is out of date: reload it. (The CSRF token is missing or wrong.)")
 
@@ -212,6 +212,20 @@ def same_origin(request: Request) -> bool:
     )
 
 
+def _another_site(request: Request) -> str:
+    """Why a request of another origin is refused.  Behind a proxy it may be the studio's own."""
+    message = "this request was sent by another site, so it is refused."
+    origin = urlsplit(request.headers.get("origin", ""))
+    if origin.scheme not in ("http", "https") or not origin.netloc:
+        return message
+    sender = f"{origin.scheme}://{origin.netloc}"[:200]
+    settings: Settings = request.app.state.settings
+    return (
+        f"{message} It came from {sender}, and the studio's address is {settings.origin}. If {sender} is a "
+        f"proxy in front of the studio, start the studio with --public-url {sender}."
+    )
+
+
 def csrf_of(secret: str) -> str:
     return hmac.new(secret.encode(), b"csrf", hashlib.sha256).hexdigest()
 
@@ -221,7 +235,7 @@ def set_session_cookie(response: Response, settings: Settings, secret: str) -> N
         COOKIE,
         secret,
         max_age=settings.session_days * DAY_S,
-        path="/",
+        path=settings.path or "/",
         secure=settings.secure,
         httponly=True,
         samesite="lax",
@@ -229,7 +243,9 @@ def set_session_cookie(response: Response, settings: Settings, secret: str) -> N
 
 
 def delete_session_cookie(response: Response, settings: Settings) -> None:
-    response.delete_cookie(COOKIE, path="/", secure=settings.secure, httponly=True, samesite="lax")
+    response.delete_cookie(
+        COOKIE, path=settings.path or "/", secure=settings.secure, httponly=True, samesite="lax"
+    )
 
 
 def _extend_session(database: Database, viewer: Viewer, *, days: int, now: str) -> bool:

@@ -165,7 +165,7 @@ def router_for(config: Oidc) -> APIRouter:
             COOKIE,
             _encode(pending),
             max_age=LIFETIME_S,
-            path=PREFIX,
+            path=settings.path + PREFIX,
             secure=settings.secure,
             httponly=True,
             samesite="lax",
@@ -187,7 +187,7 @@ def router_for(config: Oidc) -> APIRouter:
         identity = provider.identify(pending, code, _redirect_uri(settings))
         secret = sign_in.log_in_with_identity(attempt, identity, invite_secret=pending.invite)
         response = RedirectResponse(pending.next, 303)
-        response.delete_cookie(COOKIE, path=PREFIX)
+        response.delete_cookie(COOKIE, path=settings.path + PREFIX)
         auth.set_session_cookie(response, settings, secret)
         return response
 

@@ -12,7 +12,7 @@ from fastapi import Request
 from starlette.responses import HTMLResponse
 
 from fairlead.core.plural import counted
-from fairlead.studio import safe_html
+from fairlead.studio import public_path, safe_html
 from fairlead.studio.auth import Viewer
 
 TEMPLATES = Path(__file__).parent / "templates"
@@ -45,6 +45,7 @@ def page(
     text = templates.get_template(template).render(
         viewer=viewer, path=request.url.path, demo=request.app.state.demo, **values
     )
+    text = public_path.add_to_links(text, request.app.state.settings.path)
     return HTMLResponse(text, status, headers=headers)
 
 

@@ -1,5 +1,6 @@
 """Runs the app with uvicorn.  uvicorn's access log is off, because paths and queries can carry secrets."""
 
+import resource
 import socket
 from collections.abc import Callable
 from types import FrameType
@@ -7,8 +8,12 @@ from types import FrameType
 import uvicorn
 from fastapi import FastAPI
 
+from fairlead.studio.connections import Bounds, Connections, RequestsPerSource, bounded_protocol
 from fairlead.studio.settings import Settings
 
+RESERVED_FILES = 256
+ACCEPTED_AT_ONCE = 16  # new connections, before requests on others go on
+WAITING = 2048  # new connections that wait in the system
 SHUTDOWN_S = 5  # for requests in progress when the server is asked to stop
 
 
@@ -18,9 +23,15 @@ class Server(uvicorn.Server):
     The second Ctrl-C stops without waiting for requests.
     """
 
-    def __init__(self, app: FastAPI, settings: Settings, ready: Callable[[], None]) -> None:
+    def __init__(
+        self, app: FastAPI, settings: Settings, ready: Callable[[], None], bounds: Bounds | None = None
+    ) -> None:
+        bounds = bounds or Bounds(per_source=settings.connections_per_source, in_total=_most_connections())
         config = uvicorn.Config(
-            app,
+            RequestsPerSource(app, bounds.per_source),
+            http=bounded_protocol(Connections(bounds, settings.trusted_proxies)),
+            timeout_keep_alive=bounds.keep_alive_s,
+            backlog=ACCEPTED_AT_ONCE,
             access_log=False,
             log_config=None,
             server_header=False,
@@ -36,6 +47,8 @@ class Server(uvicorn.Server):
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         await super().startup(sockets)
+        for listening in sockets or ():
+            listening.listen(WAITING)  # asyncio has set it to the number that it accepts at once
         if self.started:
             self._ready()
 
@@ -44,3 +57,13 @@ class Server(uvicorn.Server):
         self._app.state.live.close()
         self.force_exit = self.should_exit
         self.should_exit = True
+
+
+def _most_connections() -> int:
+    """As many as there may be open files, with some left for the database and for files that are sent."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    wanted = Bounds.in_total + RESERVED_FILES
+    if soft < wanted:
+        soft = wanted if hard == resource.RLIM_INFINITY else min(wanted, hard)
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+    return max(64, soft - RESERVED_FILES)

@@ -1,6 +1,7 @@
 """Settings that a studio needs at its start.  Everything else is in its database."""
 
 import os
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -8,8 +9,10 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from fairlead.labels.errors import StudioError
+from fairlead.studio import public_path
 
 PORT = 8400
+HOST = re.compile(r"(\*\.)?[a-z0-9_-]+(\.[a-z0-9_-]+)*")
 SECRET = "FAIRLEAD_OIDC_SECRET"  # environment variable with the client secret
 
 
@@ -34,8 +37,11 @@ class Settings:
     project: Path | None = None  # the folder whose runs and artifacts are shown
     host: str = "127.0.0.1"
     port: int = PORT
-    public_url: str | None = None  # the address that people open, when a proxy is in front
+    public_url: str | None = None  # the address that people open, when a proxy is in front; may have a path
+    allowed_hosts: tuple[str, ...] = ()  # further host names; "*.example.org" for all under a domain
+    connections_per_source: int = 256  # open connections of one network address; 0 for any number
     trusted_proxies: str = "127.0.0.1"  # proxies whose X-Forwarded-For header is trusted
+    private_webhooks: bool = False  # let webhooks lead to private addresses
     session_days: int = 30  # a session ends after so many days without a visit
     upload_mb: int = 256  # the largest file that a lead can upload, in MiB
     oidc: Oidc | None = None
@@ -48,24 +54,38 @@ class Settings:
             if (
                 parts.scheme not in ("http", "https")
                 or not parts.hostname
-                or parts.path.strip("/")
-                or parts.query
-                or parts.fragment
+                or not public_path.PATH.fullmatch(parts.path)
+                or "?" in self.public_url
+                or "#" in self.public_url
             ):
                 raise StudioError(
-                    f"{self.public_url!r} must look like https://labels.example.org, without a path.",
+                    f"{self.public_url!r} must look like https://labels.example.org or "
+                    "https://example.org/labels.",
                     field="public_url",
                 )
+        for host in self.allowed_hosts:
+            if not HOST.fullmatch(host):
+                raise StudioError(
+                    f"{host!r} is not a host name. Write labels.example.org or *.example.org.",
+                    field="allowed_hosts",
+                )
+        if self.connections_per_source < 0:
+            raise StudioError("must be 0 or more; 0 allows any number.", field="connections_per_source")
 
     @property
     def origin(self) -> str:
-        """Scheme, host and port of the address that people open, without a trailing slash."""
+        """The address that people open, without a trailing slash."""
         if self.public_url is not None:
             return self.public_url.rstrip("/")
         host = {"0.0.0.0": "127.0.0.1", "::": "[::1]"}.get(
             self.host, f"[{self.host}]" if ":" in self.host else self.host
         )
         return f"http://{host}:{self.port}"
+
+    @property
+    def path(self) -> str:
+        """The path of the public address: "" at the root of a site, or for example "/labels"."""
+        return urlsplit(self.public_url or "").path.rstrip("/")
 
     @property
     def secure(self) -> bool:

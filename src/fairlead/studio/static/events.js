@@ -8,15 +8,17 @@
 // `onEvent` gets the events of every campaign that the user may see; `event.campaign` is the campaign's slug.
 // The states are "live", "polling" and "lost".
 
-const LEASE_KEY = "fairlead-live"; // in localStorage; also the name of the channel between windows
+import { root } from "./root.js";
+
+const LEASE_KEY = `fairlead-live${root}`; // in localStorage; also the name of the channel between windows
 const LEASE_MS = 6000; // a leader that has not renewed its lease for this long is gone
 const HEARTBEAT_MS = 2000;
 const SILENCE_MS = 40_000; // the server sends something every 15 s
 const POLL_MS = 4000;
 const RETRY_STREAM_MS = 60_000;
 const MAX_FAILURES = 3;
-const STREAM_URL = "/api/v1/events";
-const LIST_URL = "/api/v1/events/list";
+const STREAM_URL = `${root}/api/v1/events`;
+const LIST_URL = `${root}/api/v1/events/list`;
 
 export function watchEvents({ after, onEvent, onState = () => {} }) {
   const windowId = crypto.getRandomValues(new Uint32Array(2)).join("-");

@@ -21,6 +21,8 @@
 //
 // Buttons: data-opens="id" opens a dialog, data-closes closes its own, data-copy copies the text before it.
 
+import { pathInStudio, root } from "./root.js";
+
 const NOTICE_MS = 3500;
 const ERROR_NOTICE_MS = 9000;
 
@@ -41,7 +43,7 @@ async function send(method, path, body) {
     body: body === undefined ? undefined : JSON.stringify(body),
   });
   if (response.status === 401) {
-    location.assign("/login?next=" + encodeURIComponent(location.pathname + location.search));
+    location.assign(`${root}/login?next=${encodeURIComponent(pathInStudio() + location.search)}`);
     return new Promise(() => {}); // nothing more happens before the login page opens
   }
   const text = await response.text();

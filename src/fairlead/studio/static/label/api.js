@@ -3,6 +3,8 @@
  * for the rest.
  */
 
+import { root } from "../root.js";
+
 /** @typedef {import("./types.js").Submission} Submission */
 /** @typedef {import("./types.js").TurnChoice} TurnChoice */
 
@@ -35,7 +37,7 @@ export const retryDelayMs = (failures) => RETRY_DELAYS_MS[Math.min(failures, RET
 
 /** @param {{slug: string, csrf: string}} config */
 export function createApi(config) {
-  const base = `/api/v1/campaigns/${config.slug}`;
+  const base = `${root}/api/v1/campaigns/${config.slug}`;
 
   /**
    * @param {string} method
@@ -50,7 +52,7 @@ export function createApi(config) {
     if (key) headers["Idempotency-Key"] = key;
     let response;
     try {
-      response = await fetch(path.startsWith("/api/") ? path : base + path, {
+      response = await fetch(path.startsWith("/api/") ? root + path : base + path, {
         method,
         headers,
         body: body === undefined ? undefined : JSON.stringify(body),

@@ -15,6 +15,7 @@ import { capitalize, count, h } from "./html.js";
 import { Outbox } from "./outbox.js";
 import { announce, byId, drawPace, emptyMessage, toast } from "./page.js";
 import { countRejected, RejectedAnswers } from "./rejected-answers.js";
+import { root } from "../root.js";
 import { SaveStatus } from "./save-status.js";
 import { openShortcutsDialog } from "./shortcuts-dialog.js";
 import { isTyping, keyBindings, Shortcuts } from "./shortcuts.js";
@@ -420,7 +421,7 @@ function showNext(response) {
     return;
   }
   const [title, text] = emptyMessage(response);
-  const link = h("a.button", { href: "/work" }, "Your work");
+  const link = h("a.button", { href: `${root}/work` }, "Your work");
   showMessage(h("h2", null, title), h("p.muted", null, text), link);
   queue.poll();
 }

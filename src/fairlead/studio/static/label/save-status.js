@@ -2,6 +2,7 @@
 
 import { count } from "./html.js";
 import { byId, toast } from "./page.js";
+import { pathInStudio, root } from "../root.js";
 
 const REDRAW_MS = 500;
 
@@ -27,7 +28,7 @@ export class SaveStatus {
   /** The session ended (401), or a new session replaced it.  @param {number} status */
   sessionEnded(status) {
     if (this.sessionError !== status) {
-      const logIn = () => location.assign(`/login?next=${encodeURIComponent(location.pathname)}`);
+      const logIn = () => location.assign(`${root}/login?next=${encodeURIComponent(pathInStudio())}`);
       const reload = () => location.reload();
       const reason = status === 401 ? "You are logged out." : "You have logged in again elsewhere.";
       toast(`${reason} Your work is saved in this browser.`, {

@@ -2,6 +2,8 @@
  * Browser storage for drafts and unsent submissions: IndexedDB, or memory where IndexedDB is not available.
  */
 
+import { root } from "../root.js";
+
 const STORE_NAMES = ["drafts", "outbox"];
 
 /** @returns {Promise<Store>} */
@@ -16,7 +18,7 @@ export async function openStore() {
 /** @returns {Promise<IDBDatabase>} */
 function openDatabase() {
   return new Promise((resolve, reject) => {
-    const request = indexedDB.open("fairlead-labels", 1);
+    const request = indexedDB.open(`fairlead-labels${root}`, 1);
     request.onupgradeneeded = () => STORE_NAMES.forEach((name) => request.result.createObjectStore(name));
     request.onsuccess = () => resolve(request.result);
     request.onerror = () => reject(request.error);
