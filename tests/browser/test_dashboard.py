@@ -71,12 +71,14 @@ def test_settling_a_flag_and_taking_back_a_hold_by_keyboard(studio: Studio, brow
         flags.raise_flag(connection, task.id, ada.rater, reason="harmful", note="<b>Look</b> at this")
     page = overview(browse(lead), studio, campaign)
     expect(page.get_by_text("<b>Look</b> at this")).to_be_visible()
-    button = page.get_by_role("button", name=re.compile("^Resolve"))
+    button = page.get_by_role("button", name=re.compile("^Mark as settled"))
     button.focus()
     page.keyboard.press("Enter")
     expect(button).to_have_count(0, timeout=SOON)
     expect(
-        page.get_by_text("No flags, no inactive assignments, and somebody can make every judgement.")
+        page.get_by_text(
+            "No flags, nobody has stopped in the middle of an item, and there is somebody for every"
+        )
     ).to_be_visible()
     with studio.database.read() as connection:
         assert flags.list_flags(connection, campaign.id) == []
@@ -90,7 +92,7 @@ def test_a_button_with_the_focus_is_not_taken_away(studio: Studio, browse: Brows
         [task] = leases.lease_items(connection, campaign, ada.rater)
         flags.raise_flag(connection, task.id, ada.rater, reason="other", note="one")
     page = overview(browse(lead), studio, campaign)
-    page.get_by_role("button", name=re.compile("^Resolve")).focus()
+    page.get_by_role("button", name=re.compile("^Mark as settled")).focus()
     with studio.database.write() as connection:
         flags.raise_flag(connection, task.id, ada.rater, reason="other", note="two")
     judge(studio, campaign, ada)

@@ -46,7 +46,10 @@ def test_one_change_of_a_role_waits_for_another(studio: Studio, browse: Browse) 
     held.wait_for(1)
     held[0].continue_()
     held.wait_for(2)
-    assert [one.request.post_data_json for one in held] == [{"role": "viewer"}, {"role": "lead"}]
+    assert [one.request.post_data_json for one in held] == [
+        {"role": "viewer", "was": "labeller"},
+        {"role": "lead", "was": "viewer"},
+    ]
     with page.expect_response("**/people/*"):
         held[1].continue_()
     with studio.database.read() as connection:
@@ -94,7 +97,7 @@ def test_a_lead_changes_what_is_asked_and_not_the_scale_on_which_people_have_jud
     page.get_by_role("textbox", name="Aspects").fill("helpful\n kind \n")
     page.get_by_label("Reasons").fill("wrong\ntoo long, dull")
     page.get_by_role("button", name="Save").click()
-    expect(page.get_by_text("Saved")).to_be_visible()
+    expect(page.get_by_text("Saved", exact=True)).to_be_visible()
     ada = studio.person("Ada", campaign)
     with studio.database.write() as connection:
         one = campaigns.get_by_id(connection, campaign.id)

@@ -164,7 +164,7 @@ def test_guidelines_settings_and_a_snapshot_with_its_datasheet(
     expect(page.locator("#shown p").first).to_be_visible()
     watch = Watch(page, studio.url)
     assert quiet(watch) == []
-    page.get_by_role("button", name="Save new version").click()
+    page.get_by_role("button", name="Save as a new version").click()
     expect(page.locator(".diff .added").first).to_be_visible()
     assert quiet(watch) == []
     page.goto(f"{studio.url}/c/{campaign.slug}/snapshots")
@@ -187,7 +187,7 @@ def test_rows_in_the_wizard(studio: Studio, browse: Browse, owner: Person, tmp_p
         path.write_text("".join(json.dumps(row) + "\n" for row in [*rows, bad]))
         page.goto(f"{studio.url}/new")
         page.get_by_label("File of rows").set_input_files(path)
-        page.get_by_role("button", name="Upload and preview").click()
+        page.get_by_role("button", name="Upload and look").click()
         page.get_by_text("Put answers in order").click()
         expect(page.locator("#rows .item")).to_have_count(len(groups))
         assert page.locator("#rows .said").count() > len(rows)
@@ -196,7 +196,7 @@ def test_rows_in_the_wizard(studio: Studio, browse: Browse, owner: Person, tmp_p
     page.get_by_label("Guidelines (Markdown)").fill("\n\n".join(STORED))
     expect(page.locator("#shown p").first).to_be_visible()
     page.get_by_label("Name", exact=True).fill(NAME)
-    page.get_by_label("Audience").fill(" ".join(STORED)[:900])
+    page.get_by_label("Who should label").fill(" ".join(STORED)[:900])
     page.get_by_role("button", name="Save as draft").click()
     expect(page.get_by_role("heading", level=1)).to_have_text("Items")
     assert NAME in page.locator("main .kicker").inner_text()

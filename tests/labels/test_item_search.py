@@ -10,7 +10,7 @@ from fairlead.labels.database import Database
 from fairlead.labels.errors import NotFound
 from fairlead.labels.item_search import ItemState
 from fairlead.labels.items import CandidateAnswer, NewItem
-from labels.build import ANN, BEN, CAT, LEAD, NOON, judge, lease, open_campaign
+from labels.build import ANN, BEN, CAT, LEAD, NOON, after, judge, lease, open_campaign
 
 
 def new_pair(prompt: str, first: str = "Yes.", second: str = "No.", *tags: str) -> NewItem:
@@ -37,7 +37,8 @@ def search_ids(
     connection: Connection, campaign: Campaign, words: str = "", state: ItemState = "any"
 ) -> list[int]:
     return [
-        summary.item.id for summary in item_search.search(connection, campaign.id, words=words, state=state)
+        summary.item.id
+        for summary in item_search.search(connection, campaign.id, words=words, state=state, at=after(1))
     ]
 
 
@@ -116,7 +117,7 @@ def test_items_by_state(database: Database) -> None:
         word = items.get(connection, campaign.id, half).prompt[0].content.split()[1]  # "1?" of "Question 1?"
         assert search_ids(connection, campaign, words=word, state="open") == [half]
         assert search_ids(connection, campaign, words=word, state="done") == []
-        summaries = item_search.search(connection, campaign.id)
+        summaries = item_search.search(connection, campaign.id, at=after(1))
         flags.resolve_flag(connection, campaign.id, flag_id, by=LEAD)
         assert search_ids(connection, campaign, state="flagged") == []
     assert [
@@ -153,3 +154,18 @@ def test_details_contain_all_judgements_and_flags_of_an_item(database: Database)
     assert {first.id, withdrawn.id} < superseded and not superseded & {correction.id, second.id}
     assert [(flag.id, flag.resolved_by) for flag in details.flags] == [(flag_id, None), (resolved_id, LEAD)]
     assert (other_item.standing, other_item.superseded, other_item.flags) == ([], [], [])
+
+
+def test_an_item_whose_lease_has_expired_is_in_nobodys_hands(database: Database) -> None:
+    with database.write() as connection:
+        campaign = open_campaign(connection, num_items=1, lease_s=60)
+        [assignment] = lease(connection, campaign, ANN)
+        found = {}
+        for minutes in (0.5, 2):
+            at = after(minutes)
+            [summary] = item_search.search(connection, campaign.id, at=at)
+            details = item_search.get_details(connection, campaign.id, assignment.item.id, at=at)
+            assert details.summary == summary
+            is_open = item_search.search(connection, campaign.id, state="open", at=at) != []
+            found[minutes] = (summary.num_held, summary.num_open, is_open)
+    assert found == {0.5: (1, 0, False), 2: (0, 1, True)}

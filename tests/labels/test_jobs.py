@@ -53,7 +53,7 @@ def test_jobs_run_oldest_first_and_only_with_a_handler(database: Database) -> No
     assert get_job(database, ids[0]).state == "queued"
     with database.read() as connection:
         assert [job.id for job in jobs.list_recent(connection, campaign_id=7)] == ids[::-1]
-        assert [job.id for job in jobs.list_recent(connection, kind="other")] == ids[:1]
+        assert [job.id for job in jobs.list_recent(connection, kinds=("other",))] == ids[:1]
         assert jobs.list_recent(connection, campaign_id=8) == []
         with pytest.raises(NotFound, match="no job 99"):
             jobs.get(connection, 99)

@@ -1,6 +1,6 @@
 """Figures that labellers see: their pace, and their campaigns."""
 
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime, timedelta, timezone
 
 from fairlead.labels import campaigns, judgements, labeller_stats
 from fairlead.labels.database import Database
@@ -34,10 +34,12 @@ def test_the_day_begins_at_the_local_midnight(database: Database) -> None:
         for hours in (-20, -19, -2.1, -2, -1, 0.1):
             judge_next(connection, campaign, ANN, MIDNIGHT + timedelta(hours=hours))
         today = {
-            offset: labeller_stats.get_pace(connection, campaign.id, ANN, utc_offset_min=offset, at=at).today
-            for offset in (0, 120, -300)
+            hours: labeller_stats.get_pace(
+                connection, campaign.id, ANN, zone=timezone(timedelta(hours=hours)), at=at
+            ).today
+            for hours in (0, 2, -5)
         }
-    assert today == {0: 1, 120: 3, -300: 5}
+    assert today == {0: 1, 2: 3, -5: 5}
 
 
 def test_the_pace_ignores_superseded_and_withdrawn_judgements(database: Database) -> None:

@@ -32,7 +32,7 @@ def test_the_wizard_sets_who_answers_and_opens(chat_place: Place, chat_lead: htt
 @pytest.mark.parametrize(
     ("answerers", "why"),
     [
-        ({"who": [""], "publish": "true"}, "This live chat has no answerer yet"),
+        ({"who": [""], "publish": "true"}, "No model replies in this chat yet"),
         ({"who": ["model:gone"]}, "is not a model of the project"),
         ({"who": ["endpoint:here/"], "there": [" "]}, "must be endpoint:NAME/MODEL"),
         ({"who": ["model:sft"], "temperature": ["3"]}, "temperature must be 0 to 2"),
@@ -75,5 +75,5 @@ def test_settings_show_who_answers_also_when_it_is_gone(chat_place: Place, chat_
 def test_other_kinds_have_no_such_field(chat_place: Place, chat_lead: httpx.Client) -> None:
     send(chat_lead, "/new", **FORM | {"kind": "thumbs", "name": "Thumbs"})
     for path in ("/new/task?kind=thumbs", "/c/thumbs/settings"):
-        assert "Answerers" not in chat_lead.get(path).text
+        assert "Models that reply" not in chat_lead.get(path).text
     assert send(chat_lead, "/c/thumbs/answerers", who=["model:sft"]).status_code == 422

@@ -33,10 +33,10 @@ def test_a_chat_is_not_opened_before_somebody_answers(chat_place: Place, chat_le
     refused = chat_lead.post("/api/v1/campaigns/talk/state", json={"state": "open"})
     assert (
         refused.status_code == 409
-        and "this live chat has no answerer yet" in refused.json()["error"]["message"]
+        and "no model replies in this chat yet" in refused.json()["error"]["message"]
     )
     page = chat_lead.get("/c/talk/settings").text
-    assert "This live chat has no answerers yet" in page
+    assert "No model replies in this chat yet" in page
     assert send(chat_lead, "/c/talk/answerers", who=["", ""]).status_code == 422
     saved = send(chat_lead, "/c/talk/answerers", who=["", "model:sft"])
     assert saved.status_code == 303 and who(chat_place) == [

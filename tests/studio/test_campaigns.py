@@ -99,7 +99,7 @@ def test_guidelines_have_versions_and_what_changed(place: Place) -> None:
     assert "<script>x" not in page and "Changes since version 1" in page
     reader = place.browser(place.person("Ben", help="labeller"))
     shown = reader.get("/c/help/guidelines")
-    assert shown.status_code == 200 and "Save new version" not in shown.text and "Ada" not in shown.text
+    assert shown.status_code == 200 and "Save as a new version" not in shown.text and "Ada" not in shown.text
 
 
 # ---------------------------------------------------------------- the wizard

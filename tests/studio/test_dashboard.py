@@ -53,7 +53,7 @@ def test_who_watches_and_who_acts(
     assert client.get(path(one, "/progress")).status_code == reads
     assert client.get(path(one, "/flags")).status_code == reads
     page = client.get(f"/c/{one.slug}/figures")
-    assert page.status_code == reads and ("Resolve<" in page.text) == (settles == 204)
+    assert page.status_code == reads and ("Mark as settled<" in page.text) == (settles == 204)
     assert client.post(path(one, f"/flags/{flag.id}/resolve")).status_code == settles
     assert client.post(path(one, f"/held/{token}/take-back")).status_code == acts
     with database.read() as connection:
@@ -90,7 +90,7 @@ def test_the_page_shows_names_to_leads_only_and_runs_nothing(app: FastAPI, datab
     )
     assert lead.status_code == watcher.status_code == 200
     assert "Ben Franklin" in lead.text and "Ben Franklin" not in watcher.text
-    assert "Resolve<" in lead.text and "Resolve<" not in watcher.text
+    assert "Mark as settled<" in lead.text and "Mark as settled<" not in watcher.text
     for page in (lead.text, watcher.text):
         assert "<script>alert" not in page and "&lt;script&gt;alert(1)" in page
         assert " style=" not in page and " onerror=" not in page.replace(

@@ -41,7 +41,7 @@ def test_an_import_tells_how_far_it_is_and_what_it_set_aside(place: Place) -> No
     job = lead.post("/api/v1/campaigns/help/imports", json={"upload": found["id"], "priority": 7}).json()
     assert (job["state"], job["num_all"]) == ("queued", None)
     part = lead.get(f"/c/help/jobs/{job['id']}").text
-    assert 'hx-trigger="every 1s"' in part and "Waiting for a worker" in part
+    assert 'hx-trigger="every 1s"' in part and "Waiting for its turn" in part
     place.work()
     done = lead.get(f"/api/v1/campaigns/help/jobs/{job['id']}").json()
     assert (done["state"], done["num_done"], done["num_all"]) == ("done", 5, 5)
@@ -97,5 +97,5 @@ def test_a_studio_without_a_project_says_so(place: Place) -> None:
     lead = bare.browser(bare.person("Ada", "lead"))
     refused = lead.post("/api/v1/uploads", files={"file": ("x.jsonl", b"{}")})
     assert refused.status_code == 409 and "without a project" in refused.json()["error"]["message"]
-    assert "without a project" in lead.get("/new").text
+    assert "has no project folder" in lead.get("/new").text
     assert lead.get("/api/v1/rollouts").json()["rollouts"] == []

@@ -1,5 +1,8 @@
 """Pages from templates: escaping, missing values, and the formats of times and names."""
 
+from datetime import UTC
+from zoneinfo import ZoneInfo
+
 import jinja2
 import pytest
 from fastapi import FastAPI, Request
@@ -23,8 +26,13 @@ def test_initials_are_those_of_the_first_and_the_last_name(name: str, initials: 
 
 def test_times_by_hand() -> None:
     time = "2026-01-31T09:30:12.123456+00:00"
-    assert page_templates.day(time) == "2026-01-31"
-    assert page_templates.minute(time) == "2026-01-31 09:30 UTC"
+    late = "2026-01-31T23:30:12.123456Z"
+    for zone, shown in (
+        (UTC, "2026-01-31 2026-01-31 09:30 UTC 2026-01-31 UTC"),
+        (ZoneInfo("Europe/Berlin"), "2026-01-31 2026-01-31 10:30 CET 2026-02-01 Europe/Berlin"),
+    ):
+        text = "{{ time | day }} {{ time | minute }} {{ late | day }} {{ time_zone }}"
+        assert page_templates.environment(zone).from_string(text).render(time=time, late=late) == shown
 
 
 def test_values_are_escaped_and_rendered_text_is_not() -> None:

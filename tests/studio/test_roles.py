@@ -9,9 +9,9 @@ def test_roles_are_no_ladder() -> None:
         role: {least for least in roles.ROLES if roles.suffices(role, least)} for role in held
     }
     assert may == {
-        "viewer": {"member", "viewer"},
+        "viewer": {"member", "viewer", "unblinded"},
         "labeller": {"member", "labeller"},
         "adjudicator": {"member", "viewer", "labeller", "adjudicator"},
-        "lead": {"member", "viewer", "labeller", "adjudicator", "lead"},
-        "owner": {"member", "viewer", "labeller", "adjudicator", "lead", "owner"},
+        "lead": {"member", "viewer", "unblinded", "labeller", "adjudicator", "lead"},
+        "owner": {"member", "viewer", "unblinded", "labeller", "adjudicator", "lead", "owner"},
     }

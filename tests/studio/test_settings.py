@@ -33,6 +33,7 @@ def test_where_people_come_in(given: dict[str, Any], origin: str, secure: bool) 
     [
         ({"port": 70_000}, "port"),
         ({"port": -1}, "port"),
+        ({"time_zone": "Mars/Olympus"}, "time_zone"),
         ({"public_url": "labels.example.org"}, "public_url"),
         ({"public_url": 'https://example.org/"labels'}, "public_url"),
         ({"public_url": "https://example.org//labels"}, "public_url"),

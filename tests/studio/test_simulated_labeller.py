@@ -9,9 +9,10 @@ import httpx
 import pytest
 
 from fairlead.core.seed import derive_rng
-from fairlead.labels import chats, task_kinds
+from fairlead.labels import campaigns, chats, items, task_kinds
 from fairlead.simulate import raters
 from fairlead.studio import demo, simulated_labeller
+from fairlead.studio.demo_texts import CAMPAIGNS
 from fairlead.studio.simulated_labeller import Pace, SimulatedLabeller
 from studio.running_demo import Demo
 
@@ -63,6 +64,25 @@ def test_labellers_work_side_by_side_and_stop(running: Demo) -> None:
     while [thread for thread in threading.enumerate() if thread.name.startswith("labeller")]:
         assert time.monotonic() < end, "a labeller is still at work"
         time.sleep(0.1)
+
+
+def test_labellers_leave_work_to_whoever_tries_the_demo(running: Demo) -> None:
+    """A demo lasts a working day: breaks between tasks, and a part of each campaign is left."""
+    pace = Pace(threading.Event(), speed=100_000)
+    token = running.content.tokens[raters.PANEL[0].name]
+    rng = derive_rng(1, "colleague")
+    with SimulatedLabeller(running.origin, token, raters.PANEL[0], rng, pace) as labeller:
+        while labeller.label_item("edit"):
+            pass
+    with running.database.read() as connection:
+        [campaign] = [one for one in campaigns.list_all(connection) if one.kind == "edit"]
+        slots = items.slot_counts(connection, [campaign.id])[campaign.id]
+    left = slots["open"] / sum(slots.values())
+    assert 0 < left <= simulated_labeller.LEFT_FRAC and slots["done"] > 10
+    num_wanted = sum(text.num_items * text.overlap for text in CAMPAIGNS)
+    seconds_each = sum(simulated_labeller.BREAK_S) / 2
+    hours = num_wanted * (1 - simulated_labeller.LEFT_FRAC) * seconds_each / len(raters.PANEL) / 3600
+    assert hours > 5
 
 
 def test_a_labeller_prefers_the_correct_answer() -> None:

@@ -1,3 +1,6 @@
+from datetime import UTC
+from zoneinfo import ZoneInfo
+
 import pytest
 
 from fairlead.core import digest
@@ -86,7 +89,7 @@ def test_only_some_people_or_all_but_these(place: Place) -> None:
     judge(place, other, ben, {"choice": 1}, {"choice": 2})
     lead = place.browser(place.person("Lea", "lead"))
     page = lead.get(f"/c/{other}/snapshots").text
-    assert f'name="raters" value="{cleo.rater}">Cleo Laine' in page and "only selected" in page
+    assert f'name="raters" value="{cleo.rater}">Cleo Laine' in page and "only the chosen" in page
     rest = "ties=true&late=true&quick=true"
 
     def judged(query: str) -> str:
@@ -97,18 +100,28 @@ def test_only_some_people_or_all_but_these(place: Place) -> None:
     assert judged(f"whose=without&raters={cleo.rater}") == "2"
     assert judged(f"whose=only&raters={cleo.rater}&raters={ben.rater}") == "3"
     assert judged("whose=only") == judged("whose=without") == "3"
-    only = FilterForm(whose="only", raters=[cleo.rater], ties=True, late=True, quick=True).filters()
+    only = FilterForm(whose="only", raters=[cleo.rater], ties=True, late=True, quick=True).filters(UTC)
     assert (only.raters, only.without_raters) == ((cleo.rater,), ())
     assert "only by 1 person" in describe_filters(only)
 
 
 def test_whole_days_are_meant() -> None:
     form = FilterForm(since="2026-01-31", until="2026-01-31", ties=True, late=True, quick=True)
-    filters = form.filters()
+    filters = form.filters(UTC)
     assert (filters.since, filters.until) == ("2026-01-31T00:00:00.000000Z", "2026-02-01T00:00:00.000000Z")
-    assert describe_filters(filters) == ["one row per judgement", "from 2026-01-31", "before 2026-02-01"]
-    assert FilterForm(since="2026-13-01").filters().since is None
-    assert FilterForm(rows="item").filters().by_item and FilterForm(rows="weighed").filters().equal_items
+    assert describe_filters(filters) == [
+        "one row per judgement",
+        "made at 2026-01-31 00:00 UTC or later",
+        "made before 2026-02-01 00:00 UTC",
+    ]
+    berlin = ZoneInfo("Europe/Berlin")
+    filters = form.filters(berlin)
+    assert (filters.since, filters.until) == ("2026-01-30T23:00:00.000000Z", "2026-01-31T23:00:00.000000Z")
+    assert "made before 2026-02-01 00:00 CET" in describe_filters(filters, berlin)
+    for impossible in ("2026-13-01", "0001-01-01", "9999-12-31"):
+        assert FilterForm(since=impossible).filters(berlin).since is None
+    assert FilterForm(rows="item").filters(UTC).by_item
+    assert FilterForm(rows="weighed").filters(UTC).equal_items
 
 
 def test_everything_can_be_exported_by_leads_in_three_formats(place: Place) -> None:

@@ -45,11 +45,3 @@ def test_campaigns_with_open_items_come_first(app: FastAPI, database: Database) 
         ("helpful-pairwise", "open"),
         ("helpful-rating", "paused"),
     ]
-
-
-def test_the_offset_from_utc_is_checked(app: FastAPI, database: Database) -> None:
-    with database.write() as connection:
-        open_campaign(connection)
-    client = web.browser(app, database, web.person(database, "Ben", helpful_pairwise="labeller"))
-    assert client.get("/api/v1/work", params={"utc_offset_min": 840}).status_code == 200
-    assert client.get("/api/v1/work", params={"utc_offset_min": 841}).status_code == 422

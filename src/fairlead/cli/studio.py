@@ -87,6 +87,7 @@ def serve(
         int, typer.Option(min=1, max=3650, help="Days without a visit after which users log in again.")
     ] = 30,
     upload_mb: Annotated[int, typer.Option(min=1, max=100_000, help="Largest upload in MiB.")] = 256,
+    time_zone: Annotated[str, typer.Option(metavar="NAME", help="Of the pages: Europe/Berlin.")] = "UTC",
     demo: Annotated[
         bool,
         typer.Option("--demo", help="A populated project, and simulated raters who label while you watch."),
@@ -124,10 +125,10 @@ def serve(
             private_webhooks=private_webhooks,
             session_days=session_days,
             upload_mb=upload_mb,
+            time_zone=time_zone,
         )
-        logging.basicConfig(
-            stream=sys.stderr, level=logging.WARNING, format="%(asctime)s %(levelname)s %(message)s"
-        )
+        line = "%(asctime)s %(levelname)s %(message)s"
+        logging.basicConfig(stream=sys.stderr, level=logging.WARNING, format=line)
         logging.getLogger("fairlead.studio").setLevel(logging.INFO if log_requests else logging.WARNING)
         opened_database = open_studio(settings)
         stack.callback(opened_database.close)

@@ -75,13 +75,19 @@ def measure(connection: Connection, campaign: Campaign) -> MeasuredAgreement | N
 
 
 def measure_judgements(kind: TaskKind, loaded: Sequence[Judgement]) -> MeasuredAgreement | None:
-    """Measure judgements that are already loaded, given in order of their ids."""
+    """Measure judgements that are already loaded, in any order.
+
+    The same items are compared as by `measure`, so the same judgements give the same figures.
+    """
     if kind not in COMPARED:
         return None
-    last = {(judgement.item_id, judgement.rater): judgement.value for judgement in loaded}
+    by_id = sorted(loaded, key=lambda judgement: judgement.id)
+    last = {(judgement.item_id, judgement.rater): judgement.value for judgement in by_id}
     num_raters = Counter(item_id for item_id, _ in last)
     latest_first = dict.fromkeys(
-        judgement.item_id for judgement in reversed(loaded) if num_raters[judgement.item_id] > 1
+        judgement.item_id
+        for judgement in reversed(by_id[-MAX_JUDGEMENTS:])
+        if num_raters[judgement.item_id] > 1
     )
     shared_ids = set(list(latest_first)[:MAX_ITEMS])
     return _measure(kind, {key: value for key, value in last.items() if key[0] in shared_ids})
@@ -89,7 +95,7 @@ def measure_judgements(kind: TaskKind, loaded: Sequence[Judgement]) -> MeasuredA
 
 def _measure(kind: TaskKind, last: Mapping[tuple[int, str], Mapping[str, Any]]) -> MeasuredAgreement | None:
     units: dict[tuple[int, Any], list[float]] = {}
-    for (item_id, _), value in last.items():
+    for (item_id, _), value in sorted(last.items(), key=lambda entry: entry[0]):
         for part, number in _units_of(kind, value):
             units.setdefault((item_id, part), []).append(number)
     compared, metric = COMPARED[kind]

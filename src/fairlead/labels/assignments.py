@@ -159,7 +159,7 @@ def get_row(
         query = query.with_for_update()
     row = connection.execute(query).one_or_none()
     if row is None or campaign_id not in (None, row.campaign_id):
-        raise NotFound("You have no such assignment. Load the next item and try again.")
+        raise NotFound("You do not have this item any more. Load the next item and try again.")
     return row
 
 

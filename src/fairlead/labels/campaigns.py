@@ -29,9 +29,10 @@ from sqlalchemy import (
 )
 from sqlalchemy.exc import IntegrityError
 
+from fairlead.core import digest
 from fairlead.labels import events, storable_text, task_kinds
 from fairlead.labels.database import metadata, now
-from fairlead.labels.errors import Conflict, Invalid, NotFound
+from fairlead.labels.errors import Conflict, Invalid, NotFound, Stale
 from fairlead.labels.seals import Row
 from fairlead.labels.task_kinds import TaskKind
 
@@ -100,6 +101,11 @@ class Campaign:
     seed: str  # for the order of items and answers
     created_by: str
     created_at: str
+
+    @property
+    def version(self) -> str:
+        """Differs whenever a setting differs, see `require_version`."""
+        return digest.short(digest.of_json([self.options, *(getattr(self, n) for n in _CHANGEABLE_COLUMNS)]))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -229,6 +235,21 @@ def change(connection: Connection, campaign: Campaign, *, by: str, **settings: A
     return _from_row(row)
 
 
+def require_version(connection: Connection, campaign_id: int, version: str) -> None:
+    """Raise Stale, with the present settings, unless the user saw these settings.
+
+    Keeps other transactions from changing the campaign until this one ends.
+    """
+    query = select(campaign_table).where(campaign_table.c.id == campaign_id).with_for_update(key_share=True)
+    campaign = _from_row(connection.execute(query).one())
+    if campaign.version != version:
+        settings = {name: getattr(campaign, name) for name in _CHANGEABLE_COLUMNS}
+        raise Stale(
+            "Somebody else has changed these settings since you opened the page. Nothing was saved yet.",
+            current={**settings, **campaign.options, "version": campaign.version},
+        )
+
+
 def set_state(connection: Connection, campaign: Campaign, state: CampaignState, *, by: str) -> Campaign:
     """Open, pause or close a campaign.  Raises Conflict for a transition that is not possible."""
     if state == campaign.state:
@@ -256,16 +277,27 @@ def set_state(connection: Connection, campaign: Campaign, state: CampaignState, 
 # ---------------------------------------------------------------- guidelines
 
 
-def write_guidelines(connection: Connection, campaign: Campaign, text: str, *, by: str) -> Guidelines:
-    """Add a version of the guidelines, unless the text is unchanged."""
+def write_guidelines(
+    connection: Connection, campaign: Campaign, text: str, *, by: str, after: int | None = None
+) -> Guidelines:
+    """Add a version of the guidelines, unless the text is unchanged.
+
+    Raises Stale when there is a newer version than `after`, from which the user wrote the text.
+    """
     if not text.strip() or len(text) > LONGEST_GUIDELINES:
         raise Invalid({"guidelines": f"must have 1 to {LONGEST_GUIDELINES:,} characters"})
     storable_text.require(guidelines=text)
-    _lock_for_guidelines(connection, campaign)
+    lock_settings(connection, campaign)
     last = get_guidelines(connection, campaign.id)
     if last is not None and last.text == text:
         return last
-    guidelines = Guidelines(last.version + 1 if last else 1, text, by, now())
+    number = last.version if last else 0
+    if after is not None and after != number:
+        raise Stale(
+            f"Somebody else has written version {number} since you opened the page. Nothing was saved yet.",
+            current={"text": last.text if last else "", "after": number},
+        )
+    guidelines = Guidelines(number + 1, text, by, now())
     connection.execute(insert(guideline_table).values(campaign_id=campaign.id, **vars(guidelines)))
     events.append(
         connection,
@@ -305,7 +337,7 @@ def list_guideline_versions(connection: Connection, campaign_id: int) -> list[Gu
 
 def mark_guidelines_read(connection: Connection, campaign: Campaign, rater: str, version: int) -> None:
     """Record that the rater has read this version of the guidelines."""
-    _lock_for_guidelines(connection, campaign)
+    lock_settings(connection, campaign)
     if last_version_read(connection, campaign.id, rater) < version and get_guidelines(
         connection, campaign.id, version
     ):
@@ -368,17 +400,20 @@ def _free_slug(connection: Connection, slug: str) -> str:
     )
 
 
+def lock_settings(connection: Connection, campaign: Campaign) -> None:
+    """Serialise those who change settings or guidelines, on PostgreSQL.  SQLite writers always take turns.
+
+    Unlike `lock`, this lets other transactions add rows to the campaign.
+    """
+    connection.execute(
+        select(campaign_table.c.id).where(campaign_table.c.id == campaign.id).with_for_update(key_share=True)
+    )
+
+
 def lock(connection: Connection, campaign: Campaign) -> None:
     """Keep other transactions from adding rows to the campaign until this one ends."""
     connection.execute(
         select(campaign_table.c.id).where(campaign_table.c.id == campaign.id).with_for_update()
-    )
-
-
-def _lock_for_guidelines(connection: Connection, campaign: Campaign) -> None:
-    """Serialise writers of guidelines on PostgreSQL.  SQLite writers always take turns."""
-    connection.execute(
-        select(campaign_table.c.id).where(campaign_table.c.id == campaign.id).with_for_update(key_share=True)
     )
 
 
@@ -393,14 +428,17 @@ def _find_problems(settings: Mapping[str, Any]) -> dict[str, str]:
 
     rules: dict[str, tuple[Callable[[Any], bool], str]] = {
         "name": (lambda v: isinstance(v, str) and 0 < len(v.strip()) <= 120, "must have 1 to 120 characters"),
-        "overlap": (lambda v: is_whole_number(v, 1, 20), "must be a number of raters per item from 1 to 20"),
+        "overlap": (lambda v: is_whole_number(v, 1, 20), "must be 1 to 20 people per item"),
         "pay_per_hour": (pay, "must be an amount from 0 to 10,000, or empty"),
         "currency": (
             lambda v: isinstance(v, str) and re.fullmatch("[A-Z]{3}", v) is not None,
             "must be a code of three capital letters, such as EUR",
         ),
         "audience": (lambda v: isinstance(v, str) and len(v) <= 1000, "must have at most 1,000 characters"),
-        "lease_s": (lambda v: is_whole_number(v, 60, 86_400), "must be 60 to 86,400 seconds"),
+        "lease_s": (
+            lambda v: is_whole_number(v, 60, 86_400),
+            "must be 1 minute to 24 hours (60 to 86,400 seconds)",
+        ),
     }
     wrong = {
         name: problem

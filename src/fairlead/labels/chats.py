@@ -124,7 +124,7 @@ class ChatTurn:
 def set_answerers(connection: Connection, campaign: Campaign, chosen: Sequence[Answerer], *, by: str) -> None:
     """Replace the answerers of a campaign, from the next turn on."""
     if campaign.kind != "chat":
-        raise Conflict("This campaign is not a live chat. Create a chat campaign to choose models.")
+        raise Conflict("This campaign is not a live chat. Only a live chat has models that reply.")
     if not 1 <= len(chosen) <= MAX_ANSWERERS:
         raise Invalid({"answerers": f"must be 1 to {MAX_ANSWERERS} models; a single model answers twice"})
     connection.execute(delete(chat_answerer_table).where(chat_answerer_table.c.campaign_id == campaign.id))

@@ -254,7 +254,7 @@ def revoke_invite(
         invite_table.c.revoked_at.is_(None),
     )
     if connection.execute(update(invite_table).where(*mine).values(revoked_at=at)).rowcount == 0:
-        raise NotFound("There is no such invite, or it was already revoked. Reload the page.")
+        raise NotFound("There is no such invitation, or it was already switched off. Reload the page.")
     events.append(
         connection, verb="invite.revoked", actor=by, campaign_id=campaign_id, subject=f"invite:{invite_id}"
     )

@@ -16,11 +16,11 @@ from typing import Any, Literal
 from sqlalchemy import Connection
 
 from fairlead.core.plural import agreeing, counted
-from fairlead.labels import agreement, campaigns
+from fairlead.labels import agreement, campaigns, position_bias
 from fairlead.labels.campaigns import Campaign
 from fairlead.labels.items import Item
 from fairlead.labels.judgements import Judgement
-from fairlead.stats.interval import Interval, proportion
+from fairlead.stats.interval import Interval
 
 FEW_RATERS = 5
 DOMINANT_FRAC = 0.4  # share of judgements above which a single rater is listed as a limit
@@ -158,7 +158,7 @@ def _raters_section(judgements: Sequence[Judgement]) -> list[Block]:
             (
                 rater,
                 f"{len(theirs):,}",
-                _percent(len(theirs) / len(judgements)),
+                percent_text(len(theirs) / len(judgements)),
                 f"{median_s:.1f}",
                 str(sum(judgement.quick for judgement in theirs)),
             )
@@ -234,7 +234,7 @@ def _items_section(campaign: Campaign, data: DatasheetInput) -> list[Block]:
                 f"Items were selected with probabilities from {low:.3g} to {high:.3g}. Each row has its own.",
             )
         )
-    if (first := _first_shown_share(campaign, data.judgements)) is not None:
+    if (first := position_bias.share_of_judgements(campaign, data.judgements)) is not None:
         text = (
             f"The answer shown first was preferred in {_interval(first)} "
             f"of {counted(first.n, 'decided comparison')}. "
@@ -270,15 +270,16 @@ def _limits(campaign: Campaign, data: DatasheetInput, counts: Mapping[str, Any])
         )
     name, most = by_rater.most_common(1)[0]
     if len(by_rater) > 1 and most / len(judgements) > DOMINANT_FRAC:
-        limits.append(f"{name} made {_percent(most / len(judgements))} of the judgements.")
+        limits.append(f"{name} made {percent_text(most / len(judgements))} of the judgements.")
     if max(Counter(judgement.item_id for judgement in judgements).values()) == 1:
         limits.append("Every item was judged once, so mistakes cannot be told from preferences.")
     quick = sum(judgement.quick for judgement in judgements)
     if quick / len(judgements) > QUICK_FRAC:
         limits.append(
-            f"{_percent(quick / len(judgements))} of the judgements were made too fast to read the answers."
+            f"{percent_text(quick / len(judgements))} of the judgements "
+            "were made too fast to read the answers."
         )
-    first = _first_shown_share(campaign, judgements)
+    first = position_bias.share_of_judgements(campaign, judgements)
     if first is not None and not first.low <= NO_POSITION_BIAS <= first.high:
         limits.append(
             f"The answer shown first was preferred in {_interval(first)} of comparisons: "
@@ -293,15 +294,6 @@ def _limits(campaign: Campaign, data: DatasheetInput, counts: Mapping[str, Any])
     if len({judgement.guidelines_version for judgement in judgements}) > 1:
         limits.append("The guidelines changed during the campaign. Each row names its version.")
     return limits
-
-
-def _first_shown_share(campaign: Campaign, judgements: Sequence[Judgement]) -> Interval | None:
-    """Share of decided comparisons that prefer the answer shown first."""
-    if campaign.kind != "pairwise":
-        return None
-    decided = [judgement for judgement in judgements if judgement.value.get("preference")]
-    num_first = sum((j.value["preference"] > 0) == (j.order[0] == 0) for j in decided)
-    return proportion(num_first, len(decided)) if decided else None
 
 
 # ---------------------------------------------------------------- rendering
@@ -368,13 +360,15 @@ def _table(rows: Sequence[tuple[str, ...]]) -> Block:
     return Block("table", tuple(rows))
 
 
-def _percent(share: float) -> str:
+def percent_text(share: float) -> str:
+    """The studio's pages show shares with this, too: the same figure must look the same everywhere."""
     return f"{share:.1%}"
 
 
 def _interval(interval: Interval, *, percent: bool = True) -> str:
     ends = [
-        _percent(end) if percent else f"{end:.2f}" for end in (interval.value, interval.low, interval.high)
+        percent_text(end) if percent else f"{end:.2f}"
+        for end in (interval.value, interval.low, interval.high)
     ]
     is_bounded = interval.low > -10 and interval.high < 10
     return f"{ends[0]} (95% interval: {ends[1]} to {ends[2]})" if is_bounded else ends[0]

@@ -4,10 +4,12 @@ StudioError            base class; an error about the database or the settings
 +-- NotFound           404: does not exist, or not for this user
 +-- NotAllowed         403: exists, but this user may not do this
 +-- Conflict           409: not possible in the present state
+|   +-- Stale          409: somebody else changed the values that this user saw
 +-- Invalid            422: one or more inputs are wrong
 """
 
 from collections.abc import Mapping
+from typing import Any
 
 from fairlead.core.errors import FairleadError
 
@@ -30,6 +32,14 @@ class NotAllowed(StudioError):
 
 class Conflict(StudioError):
     """The action is not possible in the present state."""
+
+
+class Stale(Conflict):
+    """Somebody else changed the values that this user saw.  `current` maps each field to its value now."""
+
+    def __init__(self, message: str, *, current: Mapping[str, Any]) -> None:
+        super().__init__(message)
+        self.current = dict(current)
 
 
 class Invalid(StudioError):

@@ -6,12 +6,14 @@ The search scans the stored JSON without an index, which is fast enough for a pa
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from typing import Literal, get_args
 
 from sqlalchemy import ColumnElement, Connection, Text, and_, cast, exists, false, func, or_, select
 
 from fairlead.labels import flags, items, judgements, stranded
 from fairlead.labels.assignments import assignment_table
+from fairlead.labels.database import format_time
 from fairlead.labels.flags import Flag, flag_table
 from fairlead.labels.items import Item, item_table, slot_table
 from fairlead.labels.judgements import Judgement, judgement_table
@@ -50,6 +52,7 @@ def search(
     rater: str = "",
     after: int = 0,
     limit: int = 50,
+    at: datetime | None = None,
 ) -> list[ItemSummary]:
     """Items that contain all words and have the state, in order of their ids.
 
@@ -64,19 +67,23 @@ def search(
     for word in words.split()[:8]:
         query = query.where(_contains(word))
     if state != "any":
-        query = query.where(_has_state(state))
+        query = query.where(_has_state(state, at))
     if rater:
         hows = ("skipped",) if state == "skipped" else ("judged", "skipped")
         holds = assignment_table.c.how.is_(None) if state != "skipped" else false()
         taken = or_(holds, assignment_table.c.how.in_(hows))
         mine = (assignment_table.c.item_id == item_table.c.id, assignment_table.c.rater == rater)
         query = query.where(exists().where(*mine, taken))
-    return _summaries(connection, campaign_id, [items.from_row(row) for row in connection.execute(query)])
+    page = [items.from_row(row) for row in connection.execute(query)]
+    return _summaries(connection, campaign_id, page, at)
 
 
-def get_details(connection: Connection, campaign_id: int, item_id: int) -> ItemDetails:
+def get_details(
+    connection: Connection, campaign_id: int, item_id: int, *, at: datetime | None = None
+) -> ItemDetails:
     """Raises NotFound for an item that is not in the campaign."""
-    (summary,) = _summaries(connection, campaign_id, [items.get(connection, campaign_id, item_id)])
+    item = items.get(connection, campaign_id, item_id)
+    (summary,) = _summaries(connection, campaign_id, [item], at)
     all_judgements = judgements.list_of_items(connection, [item_id])
     standing = judgements.list_current(connection, campaign_id, item_id=item_id)
     current_ids = {judgement.id for judgement in standing}
@@ -100,7 +107,9 @@ def count_items(connection: Connection, campaign_ids: Sequence[int]) -> Mapping[
     return {campaign_id: counts.get(campaign_id, 0) for campaign_id in campaign_ids}
 
 
-def _summaries(connection: Connection, campaign_id: int, page: Sequence[Item]) -> list[ItemSummary]:
+def _summaries(
+    connection: Connection, campaign_id: int, page: Sequence[Item], at: datetime | None
+) -> list[ItemSummary]:
     ids = [item.id for item in page]
     counts = {item_id: {"open": 0, "held": 0, "done": 0} for item_id in ids}
     by_state = (
@@ -110,6 +119,10 @@ def _summaries(connection: Connection, campaign_id: int, page: Sequence[Item]) -
     )
     for item_id, state, count in connection.execute(by_state):
         counts[item_id][state] = count
+    expired = select(slot_table.c.item_id, func.count()).where(slot_table.c.item_id.in_(ids), _is_expired(at))
+    for item_id, count in connection.execute(expired.group_by(slot_table.c.item_id)):
+        counts[item_id]["held"] -= count
+        counts[item_id]["open"] += count
     open_flags = select(flag_table.c.item_id, func.count()).where(
         flag_table.c.campaign_id == campaign_id,
         flag_table.c.resolved_at.is_(None),
@@ -145,7 +158,7 @@ def _contains(word: str) -> ColumnElement[bool]:
     return or_(*(column.icontains(form, autoescape=True) for column in columns for form in sorted(forms)))
 
 
-def _has_state(state: ItemState) -> ColumnElement[bool]:
+def _has_state(state: ItemState, at: datetime | None) -> ColumnElement[bool]:
     def has(slot_state: str) -> ColumnElement[bool]:
         return exists().where(slot_table.c.item_id == item_table.c.id, slot_table.c.state == slot_state)
 
@@ -165,7 +178,20 @@ def _has_state(state: ItemState) -> ColumnElement[bool]:
         )
     if state == "disputed":
         return _is_disputed()
-    return has("open")
+    expired = exists().where(slot_table.c.item_id == item_table.c.id, _is_expired(at))
+    return or_(has("open"), expired)
+
+
+def _is_expired(at: datetime | None) -> ColumnElement[bool]:
+    """SQL condition: the slot is held, but its lease has expired, so that anybody can get it."""
+    return and_(
+        slot_table.c.state == "held",
+        exists().where(
+            assignment_table.c.token == slot_table.c.token,
+            assignment_table.c.how.is_(None),
+            assignment_table.c.expires_at < format_time(at or datetime.now(UTC)),
+        ),
+    )
 
 
 def _is_disputed() -> ColumnElement[bool]:

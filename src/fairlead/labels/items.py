@@ -243,7 +243,7 @@ def set_overlap(connection: Connection, campaign: Campaign, overlap: int, *, by:
 def record_overlap(connection: Connection, campaign: Campaign, overlap: int, *, by: str) -> None:
     """Set the number of raters per item, for new items and for `fit_slots`."""
     if not isinstance(overlap, int) or not 1 <= overlap <= 20:
-        raise Invalid({"overlap": "must be a number of raters per item from 1 to 20"})
+        raise Invalid({"overlap": "must be 1 to 20 people per item"})
     connection.execute(
         update(campaign_table).where(campaign_table.c.id == campaign.id).values(overlap=overlap)
     )

@@ -13,7 +13,7 @@ This module does not know what a job does: see `job_handlers`.  `job_worker` run
 import contextlib
 import secrets
 import threading
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -163,14 +163,14 @@ def get(connection: Connection, id: int) -> Job:
 
 
 def list_recent(
-    connection: Connection, *, campaign_id: int | None = None, kind: str | None = None, limit: int = 20
+    connection: Connection, *, campaign_id: int | None = None, kinds: Sequence[str] = (), limit: int = 20
 ) -> list[Job]:
-    """Jobs newest first, of a campaign or of a kind."""
+    """Jobs newest first, of a campaign or of some kinds."""
     query = select(job_table).order_by(job_table.c.id.desc()).limit(limit)
     if campaign_id is not None:
         query = query.where(job_table.c.campaign_id == campaign_id)
-    if kind is not None:
-        query = query.where(job_table.c.kind == kind)
+    if kinds:
+        query = query.where(job_table.c.kind.in_(kinds))
     return [_from_row(row) for row in connection.execute(query)]
 
 

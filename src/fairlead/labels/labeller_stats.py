@@ -3,11 +3,11 @@
 import statistics
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime, tzinfo
 
 from sqlalchemy import Connection, func, or_, select
 
-from fairlead.labels import assignments, campaigns, items, judgements
+from fairlead.labels import assignments, campaigns, items, judgements, local_days
 from fairlead.labels.assignments import assignment_table
 from fairlead.labels.campaigns import Campaign
 from fairlead.labels.database import format_time
@@ -41,12 +41,11 @@ def get_pace(
     campaign_id: int,
     rater: str,
     *,
-    utc_offset_min: int = 0,
+    zone: tzinfo = UTC,
     at: datetime | None = None,
 ) -> LabellerPace:
-    """The labeller's counts today and in all.  `utc_offset_min` determines when the local day began."""
-    local = (at or datetime.now(UTC)) + timedelta(minutes=utc_offset_min)
-    since = local.replace(hour=0, minute=0, second=0, microsecond=0) - timedelta(minutes=utc_offset_min)
+    """The labeller's counts today, in the studio's time zone, and in all."""
+    since = local_days.start_of_day(local_days.day_of(at or datetime.now(UTC), zone), zone)
     times = judgements.list_active_times(connection, campaign_id, rater, since=format_time(since))
     return LabellerPace(
         len(times),
@@ -56,7 +55,7 @@ def get_pace(
 
 
 def list_campaigns(
-    connection: Connection, rater: str, paused: Mapping[int, bool], utc_offset_min: int = 0
+    connection: Connection, rater: str, paused: Mapping[int, bool], zone: tzinfo = UTC
 ) -> list[LabellerCampaign]:
     """Campaigns in which the rater labels, except drafts: open ones first, then newest first.
 
@@ -77,7 +76,7 @@ def list_campaigns(
                 campaign=campaign,
                 done=slots["done"],
                 wanted=sum(slots.values()),
-                pace=get_pace(connection, campaign.id, rater, utc_offset_min=utc_offset_min),
+                pace=get_pace(connection, campaign.id, rater, zone=zone),
                 left=num_held + (_count_offered(connection, campaign.id, rater) if is_offered else 0),
                 num_held=num_held,
                 paused=paused[campaign.id],

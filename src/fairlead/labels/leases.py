@@ -69,7 +69,7 @@ def heartbeat(
     Raises Conflict when the lease has ended.
     """
     if assignments.get_row(connection, assignment_id, rater).how is not None:
-        raise Conflict("Your lease on this item has ended. You can still submit your judgement.")
+        raise Conflict("The time for this item is over. You can still send your judgement.")
     return _renew_leases(connection, campaign, [assignment_id], at or datetime.now(UTC))
 
 
@@ -92,7 +92,7 @@ def revoke(
         )
     ).one_or_none()
     if row is None:
-        raise NotFound("There is no such assignment in this campaign. Reload the page.")
+        raise NotFound("Nobody in this campaign has this item at the moment. Reload the page.")
     if end(connection, assignment_id, "released", at=at or datetime.now(UTC)):
         events.append(
             connection,

@@ -20,8 +20,8 @@ from sqlalchemy import (
 
 from fairlead.labels import events
 from fairlead.labels.database import metadata, now
-from fairlead.labels.errors import Invalid, NotFound
-from fairlead.labels.people import Person, person_table, pseudonym_table
+from fairlead.labels.errors import Invalid, NotFound, Stale
+from fairlead.labels.people import Person, person_table, pseudonym_table, role_changed
 from fairlead.labels.seals import Row
 
 membership_table = Table(
@@ -115,6 +115,17 @@ def set_role(connection: Connection, campaign_id: int, rater: str, role: str, *,
             rows=[_row(connection, campaign_id, rater)],
         )
     return get(connection, campaign_id, rater)
+
+
+def require_role(connection: Connection, campaign_id: int, rater: str, *, was: str, wanted: str) -> None:
+    """Raise Stale unless the role is the one that the user saw, or the one that the user wants."""
+    membership = (membership_table.c.campaign_id == campaign_id) & (
+        membership_table.c.person_id == _person_id(rater)
+    )
+    connection.execute(select(membership_table.c.role).where(membership).with_for_update())
+    member = get(connection, campaign_id, rater)
+    if member.role not in (was, wanted):
+        raise Stale(role_changed(member.name, member.role), current={"role": member.role})
 
 
 def set_paused(connection: Connection, campaign_id: int, rater: str, *, paused: bool, by: str) -> Member:

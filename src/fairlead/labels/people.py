@@ -32,7 +32,7 @@ from sqlalchemy.exc import IntegrityError
 from fairlead.labels import events, passwords
 from fairlead.labels.database import Database, metadata, now
 from fairlead.labels.drafts import draft_table
-from fairlead.labels.errors import Conflict, Invalid, NotFound
+from fairlead.labels.errors import Conflict, Invalid, NotFound, Stale
 from fairlead.labels.passwords import PasswordHash
 from fairlead.labels.seals import Row
 
@@ -273,6 +273,21 @@ def set_role(connection: Connection, person: Person, role: str | None, *, by: st
         rows=[Row("person", (person.id,))],
     )
     return get_by_id(connection, person.id)
+
+
+def require_role(connection: Connection, person: Person, *, was: str | None, wanted: str | None) -> None:
+    """Raise Stale unless the role is the one that the user saw, or the one that the user wants."""
+    query = select(person_table.c.role).where(person_table.c.id == person.id).with_for_update(key_share=True)
+    role = connection.execute(query).scalar_one()
+    if role not in (was, wanted):
+        raise Stale(role_changed(person.name, role), current={"role": role})
+
+
+def role_changed(name: str, role: str | None) -> str:
+    return (
+        f"Somebody else has just changed the role of {name} to {role or 'no role'}. "
+        "Choose again to change it."
+    )
 
 
 def link_subject(connection: Connection, person: Person, subject: str) -> None:

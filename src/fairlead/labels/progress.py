@@ -1,7 +1,7 @@
 """How far a campaign is: work done, pace, cost, raters, and what needs a lead's attention.
 
 All figures come from a few indexed queries and describe the same moment.  Nothing is written.  For the
-quality of labels, see `agreement`.  Times of day are in UTC.
+quality of labels, see `agreement`.  Days are those of the studio's time zone, hours are in UTC.
 
 The field names of the records are those of the studio's JSON API.
 """
@@ -11,13 +11,13 @@ import statistics
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime, timedelta, tzinfo
 from typing import Any
 
-from sqlalchemy import Connection, Text, and_, cast, func, or_, select
+from sqlalchemy import Connection, Text, and_, cast, func, select
 
 from fairlead.core.plural import counted
-from fairlead.labels import flags, items, leases, stranded, throughput
+from fairlead.labels import flags, items, leases, local_days, position_bias, stranded, throughput
 from fairlead.labels.assignments import assignment_table
 from fairlead.labels.campaigns import Campaign
 from fairlead.labels.database import format_time
@@ -32,7 +32,6 @@ from fairlead.stats import interval
 from fairlead.stats.interval import Interval
 
 MAX_TIMED = 2000  # latest judgements, for the mean and median active time
-MAX_COMPARED = 20_000  # latest judgements, for the share of answers shown first that were preferred
 NUM_RECENT = 12
 NUM_DAYS = 30
 STUCK_S = 900  # seconds without a heartbeat after which a lease counts as stuck
@@ -78,6 +77,7 @@ class TagProgress:
 @dataclass(frozen=True)
 class Progress:
     at: str
+    today: str  # the day in the studio's time zone
     num_items: int
     wanted: int  # number of slots
     done: int  # slots by state
@@ -135,19 +135,22 @@ class Progress:
         return None if self.pay_per_hour is None else self.pay_per_hour * active_ms / 3_600_000
 
 
-def get_progress(connection: Connection, campaign: Campaign, *, at: datetime | None = None) -> Progress:
+def get_progress(
+    connection: Connection, campaign: Campaign, *, at: datetime | None = None, zone: tzinfo = UTC
+) -> Progress:
     at = at or datetime.now(UTC)
     slots = items.slot_counts(connection, [campaign.id], at=at)[campaign.id]
     wanted = sum(slots.values())
-    days, by_rater = _count_days(connection, campaign, at)
+    today = local_days.day_of(at, zone).isoformat()
+    days, by_rater = _count_days(connection, campaign, at, zone)
     timed = _active_times(connection, campaign)
-    first_shown = _first_shown_counts(connection, campaign) if campaign.kind == "pairwise" else {}
-    totals = [sum(counts) for counts in zip(*first_shown.values(), strict=True)]
+    first_shown = position_bias.count_by_rater(connection, campaign)
     active_s = [milliseconds / 1000 for milliseconds in timed]
     num_items = select(func.count()).where(item_table.c.campaign_id == campaign.id)
     skips = _count_skips(connection, campaign)
     return Progress(
         at=format_time(at),
+        today=today,
         num_items=int(connection.execute(num_items).scalar_one()),
         wanted=wanted,
         done=slots["done"],
@@ -158,20 +161,20 @@ def get_progress(connection: Connection, campaign: Campaign, *, at: datetime | N
         hours=throughput.count_hours(connection, campaign, at),
         days=days[-NUM_DAYS:],
         active_ms=sum(day.active_ms for day in days),
-        active_ms_today=sum(day.active_ms for day in days if day.start == format_time(at)[:10]),
+        active_ms_today=sum(day.active_ms for day in days if day.start == today),
         seconds=interval.mean(active_s) if active_s else None,
         median_s=statistics.median(active_s) if active_s else None,
         num_timed=len(active_s),
         pay_per_hour=campaign.pay_per_hour,
         currency=campaign.currency,
-        finish=throughput.estimate_finish(connection, campaign, days, wanted - slots["done"], at),
+        finish=throughput.estimate_finish(connection, campaign, days, wanted - slots["done"], at, zone),
         people=_list_raters(connection, campaign, by_rater, first_shown, skips, at),
         stuck=leases.list_stuck(connection, campaign, since_s=min(STUCK_S, campaign.lease_s), at=at),
         stranded=stranded.find_stranded(connection, campaign),
         flags=flags.list_flags(connection, campaign.id),
         skips=_by_reason(skips),
         recent=list_recent(connection, campaign),
-        left=_share(totals) if first_shown else None,
+        left=position_bias.total(first_shown),
         num_drafts=_count_drafts(connection, campaign),
     )
 
@@ -228,14 +231,14 @@ def by_tag(connection: Connection, campaign: Campaign) -> list[TagProgress]:
 
 
 def _count_days(
-    connection: Connection, campaign: Campaign, at: datetime
+    connection: Connection, campaign: Campaign, at: datetime, zone: tzinfo
 ) -> tuple[list[PeriodCount], dict[str, RaterProgress]]:
     """Counts by day and by rater, from one pass over the judgements that groups by both."""
-    day = func.substr(judgement_table.c.made_at, 1, 10)
+    block = func.substr(judgement_table.c.made_at, 1, local_days.block_length(at, zone))
     current = is_current()
     query = select(
         judgement_table.c.rater,
-        day,
+        block,
         count_where(current),
         throughput.sum_worked(),
         count_where(and_(current, judgement_table.c.late)),
@@ -244,12 +247,13 @@ def _count_days(
         func.max(judgement_table.c.made_at),
     )
     rows = connection.execute(
-        query.where(judgement_table.c.campaign_id == campaign.id).group_by(judgement_table.c.rater, day)
+        query.where(judgement_table.c.campaign_id == campaign.id).group_by(judgement_table.c.rater, block)
     ).all()
-    today = format_time(at)[:10]
+    today = local_days.day_of(at, zone).isoformat()
     days: dict[str, list[int]] = {}
     by_rater: dict[str, RaterProgress] = {}
-    for rater, start, number, active_ms, late, quick, implausible, last_at in rows:
+    for rater, block_start, number, active_ms, late, quick, implausible, last_at in rows:
+        start = local_days.day_of_block(block_start, zone)
         totals = days.setdefault(start, [0, 0])
         totals[0] += int(number)
         totals[1] += int(active_ms)
@@ -294,7 +298,7 @@ def _list_raters(
             by_rater.get(rater) or RaterProgress(rater),
             skipped=skipped[rater],
             holding=holding.get(rater, 0),
-            left=_share(first_shown.get(rater, (0, 0))),
+            left=position_bias.share(first_shown.get(rater, (0, 0))),
         )
         for rater in {*by_rater, *holding, *skipped}
     ]
@@ -310,26 +314,6 @@ def _active_times(connection: Connection, campaign: Campaign) -> Sequence[int]:
     query = select(judgement_table.c.active_ms).where(*conditions)
     latest = query.order_by(judgement_table.c.id.desc()).limit(MAX_TIMED)
     return connection.execute(latest).scalars().all()
-
-
-def _first_shown_counts(connection: Connection, campaign: Campaign) -> dict[str, tuple[int, int]]:
-    """By rater: how often the answer shown first was preferred, and how often the other, without ties."""
-    preference = judgement_table.c.value["preference"].as_integer()
-    first = judgement_table.c.order[0].as_integer()
-    prefers_first = or_(and_(preference > 0, first == 0), and_(preference < 0, first == 1))
-    decided = preference != 0
-    ids = select(judgement_table.c.id).where(judgement_table.c.campaign_id == campaign.id)
-    oldest = ids.order_by(judgement_table.c.id.desc()).offset(MAX_COMPARED).limit(1)
-    after = connection.execute(oldest).scalar() or 0
-    query = select(judgement_table.c.rater, count_where(prefers_first), count_where(decided))
-    rows = connection.execute(
-        query.where(
-            judgement_table.c.campaign_id == campaign.id, judgement_table.c.id > after, is_current()
-        ).group_by(judgement_table.c.rater)
-    )
-    return {
-        rater: (int(num_first), int(num_decided) - int(num_first)) for rater, num_first, num_decided in rows
-    }
 
 
 def _count_skips(connection: Connection, campaign: Campaign) -> dict[tuple[str, str], int]:
@@ -358,11 +342,6 @@ def _count_drafts(connection: Connection, campaign: Campaign) -> int:
     )
     query = select(func.count()).select_from(draft_table).where(campaign_of_draft == campaign.id)
     return int(connection.execute(query).scalar_one())
-
-
-def _share(counts: Sequence[int]) -> Interval | None:
-    first, second = counts
-    return interval.proportion(first, first + second) if first + second else None
 
 
 def _without_texts(value: Mapping[str, Any]) -> dict[str, Any]:

@@ -161,6 +161,23 @@ def to_shown(kind: TaskKind, stored: Mapping[str, Any], order: Sequence[int]) ->
     return dict(stored)
 
 
+def reorder(stored: Mapping[str, Any], order: Sequence[int]) -> dict[str, Any]:
+    """A stored value about the same answers in another order: answer i is then what was answer order[i]."""
+    value = dict(stored)
+    sign = 1 if list(order) == sorted(order) else -1  # of two answers
+    if "preference" in value:
+        value["preference"] = sign * value["preference"]
+        if value.get("aspects"):
+            value["aspects"] = {name: sign * side for name, side in value["aspects"].items()}
+    if "ranks" in value:
+        value["ranks"] = [value["ranks"][candidate] for candidate in order]
+    if "candidate" in value:
+        value["candidate"] = order.index(value["candidate"])
+    if value.get("edit"):
+        value["edit"] = {**value["edit"], "candidate": order.index(value["edit"]["candidate"])}
+    return value
+
+
 def margin(kind: TaskKind, stored: Mapping[str, Any]) -> int | None:
     """How much better the preferred answer is, from 0 (tie) to 3.  None for kinds without a margin."""
     return abs(stored["preference"]) if kind == "pairwise" and "preference" in stored else None

@@ -3,16 +3,18 @@
 The time to finish is the number of missing judgements divided by the mean number of judgements per block of
 time.  A block is a whole day, an hour, ten minutes or a minute: the longest of which at least four have
 passed since the first judgement.  The interval is that of the mean over blocks (Student's t).  When the
-interval reaches zero, the latest time is infinite.  Times of day are in UTC.
+interval reaches zero, the latest time is infinite.  Days are those of the studio's time zone, hours and
+shorter blocks are in UTC.
 """
 
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime, timedelta, tzinfo
 
 from sqlalchemy import ColumnElement, Connection, case, func, select
 
+from fairlead.labels import local_days
 from fairlead.labels.campaigns import Campaign
 from fairlead.labels.database import format_time, parse_time
 from fairlead.labels.judgements import judgement_table
@@ -30,7 +32,7 @@ BLOCKS = ((86_400, 10, "days"), (3600, 13, "hours"), (600, 15, "ten minutes"), (
 class PeriodCount:
     """Current judgements of an hour or a day."""
 
-    start: str  # 2026-01-31 or 2026-01-31T09
+    start: str  # 2026-01-31 in the studio's time zone, or 2026-01-31T09 in UTC
     judgements: int
     active_ms: int
 
@@ -61,7 +63,12 @@ def count_since(connection: Connection, campaign: Campaign, since: datetime) -> 
 
 
 def estimate_finish(
-    connection: Connection, campaign: Campaign, days: Sequence[PeriodCount], num_missing: int, at: datetime
+    connection: Connection,
+    campaign: Campaign,
+    days: Sequence[PeriodCount],
+    num_missing: int,
+    at: datetime,
+    zone: tzinfo = UTC,
 ) -> FinishEstimate | None:
     """None before there is a pace, and when no judgement is missing.  `days` are the counts of all days."""
     first_made_at = connection.execute(
@@ -74,17 +81,23 @@ def estimate_finish(
         return None
     for seconds, length, name in BLOCKS:
         # Whole blocks only: the first begins after the first judgement, and the present one is left out.
-        present = math.floor(at.timestamp() / seconds)
-        num_blocks = min(MAX_BLOCKS, present - math.ceil(parse_time(first_made_at).timestamp() / seconds))
+        if name == "days":
+            today = local_days.day_of(at, zone)
+            first_day = local_days.day_of(parse_time(first_made_at), zone)
+            num_blocks = min(MAX_BLOCKS, (today - first_day).days - 1)
+        else:
+            present = math.floor(at.timestamp() / seconds)
+            num_blocks = min(MAX_BLOCKS, present - math.ceil(parse_time(first_made_at).timestamp() / seconds))
         if num_blocks < MIN_BLOCKS:
             continue
-        starts = [
-            format_time(datetime.fromtimestamp((present - ago) * seconds, UTC))[:length]
-            for ago in range(num_blocks, 0, -1)
-        ]
         if name == "days":
+            starts = [(today - timedelta(days=ago)).isoformat() for ago in range(num_blocks, 0, -1)]
             counts = {day.start: (day.judgements, 0) for day in days}
         else:
+            starts = [
+                format_time(datetime.fromtimestamp((present - ago) * seconds, UTC))[:length]
+                for ago in range(num_blocks, 0, -1)
+            ]
             counts = _count_blocks(connection, campaign, starts[0], length)
         pace = interval.mean([counts.get(start, (0, 0))[0] for start in starts])
         if pace.value <= 0:

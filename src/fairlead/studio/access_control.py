@@ -40,7 +40,7 @@ class Allow:
         if self.least == "anyone":
             return viewer
         if viewer is None:
-            raise NotSignedIn("sign in first.")
+            raise NotSignedIn("log in first.")
         scope = roles.required_scope(self.least, request.method)
         if viewer.scopes is not None and scope not in viewer.scopes:
             raise NotAllowed(f"this token needs the scope {scope!r} for this request.")
@@ -66,6 +66,7 @@ Anyone = Annotated[Viewer | None, allow("anyone")]
 Person = Annotated[Viewer, allow("person")]
 Member = Annotated[Viewer, allow("member")]
 Watcher = Annotated[Viewer, allow("viewer")]
+Unblinded = Annotated[Viewer, allow("unblinded")]
 Labeller = Annotated[Viewer, allow("labeller")]
 Adjudicator = Annotated[Viewer, allow("adjudicator")]
 Lead = Annotated[Viewer, allow("lead")]
@@ -112,6 +113,8 @@ def _describe(least: Least) -> str:
     """The people who have the role, for an error message: "adjudicators and leads"."""
     if least == "owner":
         return "owners of the studio"
+    if least == "unblinded":
+        return "leads, and viewers who do not label"
     names = [
         f"{role}s"
         for role in ("viewer", "labeller", "adjudicator", "lead")

@@ -149,9 +149,9 @@ def create_app(
     app.state.demo = demo
     app.state.live = live
     app.state.chat_streams = ChatStreams(opened, ChatBackends(settings.project))
-    app.state.templates = page_templates.environment()
+    app.state.templates = page_templates.environment(settings.zone)
     app.state.previews = Previews()
-    app.state.dashboard = DashboardCache(opened, clock)
+    app.state.dashboard = DashboardCache(opened, clock, settings.zone)
     # By e-mail address and network address, and by person for people who are signed in.  Several people may
     # share a network address.
     app.state.wrong_passwords = Limiter(opened, "password", limit=20)

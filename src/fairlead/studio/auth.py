@@ -98,10 +98,14 @@ class Viewer:
         """Whether the viewer has the role in the campaign, or in any campaign when None."""
         if least == "person":
             return True
-        if campaign_id is not None:
-            return any(roles.suffices(role, least) for role in self.roles_in(campaign_id))
+        held = self.roles_in(campaign_id) if campaign_id is not None else self._all_roles()
+        if least == "unblinded" and campaign_id is not None and roles.is_blind(held):
+            return False
+        return any(roles.suffices(role, least) for role in held)
+
+    def _all_roles(self) -> list[str]:
         all_roles = [self.role, *(membership.role for membership in self.memberships.values())]
-        return any(roles.suffices(role, least) for role in all_roles)
+        return [role for role in all_roles if role is not None]
 
 
 def find_viewer(
@@ -192,7 +196,9 @@ def check_csrf(request: Request, viewer: Viewer | None, csrf_token: str) -> None
     if not same_origin(request):
         raise NotAllowed(_another_site(request))
     if viewer is not None and not hmac.compare_digest(csrf_token.encode(), viewer.csrf.encode()):
-        raise OutOfDate("the page is out of date: reload it. (The CSRF token is missing or wrong.)")
+        raise OutOfDate(
+            "this page is from before your last log-in: reload it. (The CSRF token is missing or wrong.)"
+        )
 
 
 def same_origin(request: Request) -> bool:

@@ -276,7 +276,7 @@ class ModelProcess:
 
 def _model_folder(project: Path | None, name: str) -> Path:
     if project is None:
-        raise Invalid({"source": "names a model, but the studio serves no project"})
+        raise Invalid({"source": "names a model, but this studio has no project folder"})
     try:
         # By name only: a path could lead out of the project.
         return artifact_views.get(load_project(project), "model", name).folder

@@ -1,13 +1,13 @@
 """Error responses: a page for people, and JSON for programs.
 
-The JSON is `{"error": {"message", "field"?, "fields"?, "code"?}}`.
+The JSON is `{"error": {"message", "field"?, "fields"?, "code"?, "current"?}}`.
 """
 
 import logging
 from collections.abc import Mapping
 from http import HTTPStatus
 from typing import Any
-from urllib.parse import quote
+from urllib.parse import quote, urlsplit
 
 from fastapi import FastAPI, Request, Response
 from fastapi.exceptions import RequestValidationError
@@ -16,7 +16,7 @@ from starlette.exceptions import HTTPException
 from starlette.responses import JSONResponse, RedirectResponse
 
 from fairlead.core.errors import FairleadError
-from fairlead.labels.errors import Conflict, Invalid, NotAllowed, NotFound
+from fairlead.labels.errors import Conflict, Invalid, NotAllowed, NotFound, Stale
 from fairlead.studio import page_templates
 from fairlead.studio.auth import NotSignedIn, OutOfDate
 from fairlead.studio.limits import TooMany
@@ -34,14 +34,16 @@ STATUS: tuple[tuple[type[FairleadError], int], ...] = (
     (FairleadError, 422),
 )
 HTTP_MESSAGES = {404: "there is no such page.", 405: "this method is not allowed here."}
-TITLES = {401: "Sign in first", 403: "Not allowed", 404: "Not found", 429: "Too many attempts"}
+TITLES = {401: "Log in first", 403: "Not allowed", 404: "Not found", 429: "Too many attempts"}
 
 
 class Error(BaseModel):
     message: str
     field: str | None = None  # the invalid input, when there is exactly one
     fields: dict[str, str] = {}  # input -> what is wrong with it
-    code: str | None = None  # "out_of_date": the page belongs to a session that has ended
+    # "out_of_date": the page belongs to a session that has ended.  "stale": see `current`
+    code: str | None = None
+    current: dict[str, Any] = {}  # what somebody else has changed meanwhile: field -> value now
 
 
 class ErrorBody(BaseModel):
@@ -70,12 +72,19 @@ def _handle_fairlead_error(request: Request, error: Exception) -> Response:
         message=str(error),
         field=getattr(error, "field", None),
         fields=dict(error.problems) if isinstance(error, Invalid) else {},
-        code="out_of_date" if isinstance(error, OutOfDate) else None,
+        code=_code(error),
+        current=error.current if isinstance(error, Stale) else {},
     )
     headers = {"Retry-After": str(max(1, round(error.wait_s)))} if isinstance(error, TooMany) else {}
     if status == 401:
         headers["WWW-Authenticate"] = "Bearer"
     return _respond(request, status, body, headers)
+
+
+def _code(error: FairleadError) -> str | None:
+    if isinstance(error, OutOfDate):
+        return "out_of_date"
+    return "stale" if isinstance(error, Stale) else None
 
 
 def _handle_invalid_request(request: Request, error: Exception) -> Response:
@@ -111,6 +120,7 @@ def _respond(
         request,
         "error.html",
         status=status,
+        login=_login_url(_referring_page(request)) if status == 401 else None,
         headers=headers,
         title=TITLES.get(status, HTTPStatus(status).phrase),
         message=error.message[:1].upper() + error.message[1:],
@@ -118,8 +128,23 @@ def _respond(
 
 
 def _redirect_to_login(request: Request) -> Response:
-    target = request.url.path + (f"?{request.url.query}" if request.url.query else "")
-    return RedirectResponse(f"/login?next={quote(target, safe='/')}" if target != "/" else "/login", 303)
+    return RedirectResponse(_login_url(_path_of(str(request.url))), 303)
+
+
+def _referring_page(request: Request) -> str:
+    """The page that sent the request, as a path within the studio."""
+    return _path_of(request.headers.get("referer", "")).removeprefix(request.app.state.settings.path)
+
+
+def _path_of(url: str) -> str:
+    """The path and the query of a URL."""
+    parts = urlsplit(url)
+    return parts.path + (f"?{parts.query}" if parts.query else "")
+
+
+def _login_url(target: str) -> str:
+    """The page to log in, which then opens the target."""
+    return f"/login?next={quote(target, safe='/')}" if target not in ("", "/") else "/login"
 
 
 def _is_api(request: Request) -> bool:

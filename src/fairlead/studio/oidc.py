@@ -183,7 +183,7 @@ def router_for(config: Oidc) -> APIRouter:
     ) -> Response:
         pending = _decode(request.cookies.get(COOKIE, ""))
         if pending is None or not code or not hmac.compare_digest(pending.state.encode(), state.encode()):
-            raise NotAllowed("this sign-in was not started here, or took too long. Start again.")
+            raise NotAllowed("this log-in was not started here, or took too long. Start again.")
         identity = provider.identify(pending, code, _redirect_uri(settings))
         secret = sign_in.log_in_with_identity(attempt, identity, invite_secret=pending.invite)
         response = RedirectResponse(pending.next, 303)

@@ -4,6 +4,8 @@ Pages extend `base.html`, which builds the navigation from `viewer` and `viewer.
 """
 
 from collections.abc import Mapping
+from datetime import UTC, tzinfo
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -12,13 +14,14 @@ from fastapi import Request
 from starlette.responses import HTMLResponse
 
 from fairlead.core.plural import counted
-from fairlead.studio import public_path, safe_html
+from fairlead.studio import phrases, public_path, safe_html
 from fairlead.studio.auth import Viewer
 
 TEMPLATES = Path(__file__).parent / "templates"
 
 
-def environment() -> jinja2.Environment:
+def environment(zone: tzinfo = UTC) -> jinja2.Environment:
+    """The filters for times show them in this time zone."""
     templates = jinja2.Environment(
         loader=jinja2.FileSystemLoader(TEMPLATES),
         autoescape=True,
@@ -27,8 +30,13 @@ def environment() -> jinja2.Environment:
         lstrip_blocks=True,
     )
     templates.filters.update(
-        day=day, minute=minute, initials=initials, rendered=safe_html.render, counted=counted
+        day=partial(phrases.day, zone=zone),
+        minute=partial(phrases.minute, zone=zone),
+        initials=initials,
+        rendered=safe_html.render,
+        counted=counted,
     )
+    templates.globals["time_zone"] = str(zone).replace("_", " ")
     return templates
 
 
@@ -47,16 +55,6 @@ def page(
     )
     text = public_path.add_to_links(text, request.app.state.settings.path)
     return HTMLResponse(text, status, headers=headers)
-
-
-def day(time: str) -> str:
-    """The date of a stored time: 2026-01-31."""
-    return time[:10]
-
-
-def minute(time: str) -> str:
-    """A stored time to the minute: 2026-01-31 09:30 UTC."""
-    return f"{time[:10]} {time[11:16]} UTC"
 
 
 def initials(name: str) -> str:

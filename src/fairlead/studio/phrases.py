@@ -2,15 +2,19 @@
 
 import math
 from collections.abc import Mapping
+from datetime import UTC, date, datetime, tzinfo
 from typing import Any
 
+from fairlead.labels.datasheet import percent_text
 from fairlead.labels.task_kinds import TaskKind
-from fairlead.report.formatting import count, duration, fixed, number, percent, visible
+from fairlead.report.formatting import NARROW_SPACE, count, duration, fixed, number, percent, visible
 from fairlead.stats.interval import Interval
 
 __all__ = [
     "ago",
     "count",
+    "day",
+    "day_and_month",
     "duration",
     "estimate",
     "file_size",
@@ -18,10 +22,14 @@ __all__ = [
     "fixed",
     "hour",
     "hours",
+    "minute",
     "money",
     "number",
     "pace",
     "percent",
+    "share",
+    "share_range",
+    "time_of_day",
     "time_range",
     "verb",
     "verdict",
@@ -33,7 +41,7 @@ KIND_NAMES: dict[TaskKind, str] = {
     "ranking": "Put answers in order",
     "rating": "Rate an answer",
     "thumbs": "Good or bad",
-    "aspects": "Rate an answer by aspect",
+    "aspects": "Rate several sides of an answer",
     "demonstration": "Write an answer",
     "edit": "Improve an answer",
     "conversation": "Judge a conversation",
@@ -59,21 +67,22 @@ COLUMN_ROLES = {
     "ignore": "Leave out",
 }
 KIND_DESCRIPTIONS: dict[TaskKind, str] = {
-    "pairwise": "Two answers side by side. Raters choose on a scale of eight steps, two of which are ties.",
-    "ranking": "Several answers. Raters put them in order; equal ranks are allowed.",
-    "rating": "One answer. Raters give it a score.",
-    "thumbs": "One answer. Raters call it good or bad.",
-    "aspects": "One answer. Raters give a score for each aspect that you name.",
-    "demonstration": "A prompt. Raters write the answer.",
-    "edit": "An answer. Raters improve it.",
-    "conversation": "A conversation. Raters can judge every turn.",
-    "chat": "Raters write messages, two hidden models answer, and raters choose the better answer.",
+    "pairwise": "Two answers side by side. People choose the better one and how much better it is, or a tie.",
+    "ranking": "Several answers. People put them in order. Two answers can share a place.",
+    "rating": "One answer. People give it a score.",
+    "thumbs": "One answer. People call it good or bad.",
+    "aspects": "One answer. People give a score for each aspect that you name, such as helpful or honest.",
+    "demonstration": "A question. People write the answer.",
+    "edit": "One answer. People improve it.",
+    "conversation": "A conversation. People judge each reply in it.",
+    "chat": "People chat with two models whose names are hidden, and choose the better reply each time.",
 }
 CURRENCIES = ("EUR", "USD", "GBP", "CHF", "JPY", "INR", "KES", "PHP")
 SYMBOLS = {"EUR": "€", "USD": "$", "GBP": "£", "JPY": "¥", "INR": "₹"}
 STRENGTHS = {1: "slightly better", 2: "better", 3: "much better"}
 CANNOT = {"judge": "cannot be judged", "unsafe": "unsafe"}
 DASH = "–"
+MONTHS = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec")
 # (unit, hours in the unit, used for times below so many hours)
 TIME_UNITS = (("minute", 1 / 60, 1.5), ("hour", 1, 36), ("day", 24, 24 * 21), ("week", 24 * 7, 24 * 7 * 200))
 SIZE_UNITS = ("B", "kB", "MB", "GB", "TB")
@@ -89,7 +98,7 @@ def money(amount: float | None, currency: str) -> str:
 def hours(value: float) -> str:
     """A number of hours in a unit that suits planning: 25 minutes, 6 hours, 4 days, 7 weeks."""
     if not math.isfinite(value):
-        return "no end in sight"
+        return "cannot be estimated"
     for unit, size, limit in TIME_UNITS:
         if value < limit:
             return count(max(1, round(value / size)), unit)
@@ -97,9 +106,9 @@ def hours(value: float) -> str:
 
 
 def time_range(low: str, high: str, *, bounded: bool = True) -> str:
-    """2 to 5 days; 20 hours to 3 days; 2 days or more."""
+    """2 to 5 days; 20 hours to 3 days; at least 2 days."""
     if not bounded:
-        return f"{low} or more"
+        return f"at least {low}"
     if low == high:
         return low
     low_number, _, low_unit = low.rpartition(" ")
@@ -115,10 +124,27 @@ def finish(interval: Interval) -> str:
 
 
 def estimate(interval: Interval) -> str:
-    """[0.61, 0.72], or a note when the interval is unbounded."""
+    """0.61 to 0.72, or a note when the interval is unbounded."""
     if not (math.isfinite(interval.low) and math.isfinite(interval.high)):
-        return "no interval from one item"
-    return f"[{fixed(interval.low)}, {fixed(interval.high)}]"
+        return "one item is too few for an interval"
+    return f"{fixed(interval.low)} to {fixed(interval.high)}"
+
+
+def share(value: float) -> str:
+    """63.4 %, with the digits of the datasheet: people compare the two."""
+    return percent_text(value).replace("%", NARROW_SPACE + "%")
+
+
+def share_range(interval: Interval) -> str:
+    """61.2 % to 65.5 %, or a note when the interval is unbounded."""
+    if not (math.isfinite(interval.low) and math.isfinite(interval.high)):
+        return "one item is too few for an interval"
+    return f"{share(interval.low)} to {share(interval.high)}"
+
+
+def day_and_month(day: date) -> str:
+    """31 Jan"""
+    return f"{day.day} {MONTHS[day.month - 1]}"
 
 
 def pace(judgements: int, active_ms: int) -> str:
@@ -126,16 +152,36 @@ def pace(judgements: int, active_ms: int) -> str:
     return f"{judgements / (active_ms / 3_600_000):,.0f}" if judgements and active_ms else DASH
 
 
-def ago(time: str | None, now: str) -> str:
+def day(time: str, zone: tzinfo = UTC) -> str:
+    """The date of a stored time: 2026-01-31."""
+    return f"{_local(time, zone):%Y-%m-%d}"
+
+
+def minute(time: str, zone: tzinfo = UTC) -> str:
+    """A stored time to the minute, with its zone: 2026-01-31 09:30 UTC."""
+    return f"{_local(time, zone):%Y-%m-%d %H:%M %Z}"
+
+
+def time_of_day(time: str, zone: tzinfo = UTC) -> str:
+    """09:30 UTC"""
+    return f"{_local(time, zone):%H:%M %Z}"
+
+
+def ago(time: str | None, now: str, zone: tzinfo = UTC) -> str:
     """A stored time: the time of day when it is today, otherwise the date."""
     if time is None:
         return DASH
-    return f"{time[11:16]} UTC" if time[:10] == now[:10] else time[:10]
+    return time_of_day(time, zone) if day(time, zone) == day(now, zone) else day(time, zone)
 
 
-def hour(start: str) -> str:
+def hour(start: str, zone: tzinfo = UTC) -> str:
     """09:00 for 2026-01-31T09"""
-    return f"{start[11:13]}:00"
+    return f"{_local(start, zone):%H:%M}"
+
+
+def _local(time: str, zone: tzinfo) -> datetime:
+    moment = datetime.fromisoformat(time)
+    return (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).astimezone(zone)
 
 
 def verdict(value: Mapping[str, Any]) -> str:

@@ -2,8 +2,10 @@
 
 import os
 import re
+import zoneinfo
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from datetime import UTC, tzinfo
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -44,11 +46,17 @@ class Settings:
     private_webhooks: bool = False  # let webhooks lead to private addresses
     session_days: int = 30  # a session ends after so many days without a visit
     upload_mb: int = 256  # the largest file that a lead can upload, in MiB
+    time_zone: str = "UTC"  # of days and times on pages: a name such as Europe/Berlin
     oidc: Oidc | None = None
 
     def __post_init__(self) -> None:
         if not 0 <= self.port <= 65_535:
             raise StudioError(f"{self.port} is not a port; use 0 to 65535.", field="port")
+        if self.time_zone != "UTC" and self.time_zone not in zoneinfo.available_timezones():
+            raise StudioError(
+                f"{self.time_zone!r} is not a time zone; use a name such as Europe/Berlin or UTC.",
+                field="time_zone",
+            )
         if self.public_url is not None:
             parts = urlsplit(self.public_url)
             if (
@@ -86,6 +94,10 @@ class Settings:
     def path(self) -> str:
         """The path of the public address: "" at the root of a site, or for example "/labels"."""
         return urlsplit(self.public_url or "").path.rstrip("/")
+
+    @property
+    def zone(self) -> tzinfo:
+        return UTC if self.time_zone == "UTC" else zoneinfo.ZoneInfo(self.time_zone)
 
     @property
     def secure(self) -> bool:

@@ -15,6 +15,8 @@ from fairlead.simulate.raters import SimulatedRater
 
 WORD_S = 0.3  # time to read a word
 THINKING_S = (4.0, 20.0)
+BREAK_S = (120.0, 360.0)  # between two tasks: a demo should last a working day
+LEFT_FRAC = 0.3  # of a campaign's judgements, which the labellers leave to whoever tries the demo
 IDLE_S = 15.0  # until the next try when there is nothing to label or the server does not answer
 SKIP_FRAC = 0.02  # of all tasks
 FLAG_FRAC = 0.01
@@ -65,8 +67,7 @@ class SimulatedLabeller:
                     has_worked = self.label_item(kind)
                 except httpx.HTTPError:
                     has_worked = False
-                if not has_worked:
-                    self._wait(IDLE_S)
+                self._wait(self._rng.uniform(*BREAK_S) if has_worked else IDLE_S)
 
     def label_item(self, kind: TaskKind) -> bool:
         """Label or skip an item of a campaign of this kind.  False when there is none."""
@@ -74,7 +75,9 @@ class SimulatedLabeller:
         slugs = [
             campaign["slug"]
             for campaign in campaigns
-            if campaign["kind"] == kind and campaign["state"] == "open"
+            if campaign["kind"] == kind
+            and campaign["state"] == "open"
+            and campaign["done"] < (1 - LEFT_FRAC) * campaign["wanted"]
         ]
         if not slugs:
             return False

@@ -64,7 +64,7 @@ def set_state(slug: str, body: StateChange, viewer: Lead, database: Database) ->
 
     Only an open campaign assigns items; every state accepts judgements.
     """
-    return campaigns.change_state(database, viewer, body.state)
+    return campaigns.change_state(database, viewer, body)
 
 
 # ---------------------------------------------------------------- guidelines

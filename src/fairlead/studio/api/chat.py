@@ -88,5 +88,5 @@ def set_answerers(
 
     Two of them, drawn at random, answer each message; a single answerer answers twice.
     """
-    answerers.set_answerers(database, settings, viewer, body.answerers)
+    answerers.set_answerers(database, settings, viewer, body.answerers, version=body.version)
     return answerers.get_answerers(database, settings, viewer.campaign)

@@ -5,7 +5,7 @@ from typing import Annotated
 from fastapi import APIRouter, Path, Query, Request, UploadFile
 
 from fairlead.labels.item_search import ItemState
-from fairlead.studio.access_control import Lead
+from fairlead.studio.access_control import Adjudicator, Lead
 from fairlead.studio.services import imports, items
 from fairlead.studio.services.imports import (
     ColumnsOut,
@@ -108,8 +108,11 @@ def search(
 
 
 @router.get(CAMPAIGN + "/items/{item_id}", name="one_item")
-def get_item(slug: str, item_id: Id, viewer: Lead, database: Database) -> ItemDetailsOut:
-    """An item with every flag and every judgement, including corrected and withdrawn judgements."""
+def get_item(slug: str, item_id: Id, viewer: Adjudicator, database: Database) -> ItemDetailsOut:
+    """An item with every flag and every judgement, including corrected and withdrawn judgements.
+
+    Adjudicators are not told which model wrote an answer, and get the answers in a random order.
+    """
     return items.get_item(database, viewer, item_id)
 
 

@@ -2,7 +2,7 @@
 
 from typing import Annotated
 
-from fastapi import APIRouter, Header, Path, Query, Request
+from fastapi import APIRouter, Header, Path, Request
 
 from fairlead.studio.access_control import Labeller
 from fairlead.studio.services import labelling
@@ -26,7 +26,7 @@ from fairlead.studio.services.labelling import (
 )
 from fairlead.studio.services.rendering import HtmlPreview
 from fairlead.studio.services.work import WorkList
-from fairlead.studio.state import Database
+from fairlead.studio.state import Configured, Database
 
 router = APIRouter(tags=["labelling"])
 
@@ -51,9 +51,11 @@ Key = Annotated[
 
 
 @router.post(CAMPAIGN + "/next")
-def next_tasks(slug: str, body: NextBody, viewer: Labeller, database: Database) -> NextAssignments:
+def next_tasks(
+    slug: str, body: NextBody, viewer: Labeller, database: Database, settings: Configured
+) -> NextAssignments:
     """Lease assignments until `count` are held.  Assignments already held come first, oldest first."""
-    return labelling.next_assignments(database, viewer, body)
+    return labelling.next_assignments(database, settings, viewer, body)
 
 
 @router.get(TASK, name="one_task")
@@ -128,11 +130,9 @@ def mark_guidelines_read(slug: str, body: ReadBody, viewer: Labeller, database: 
 
 
 @router.get("/work")
-def work(
-    viewer: Labeller, database: Database, utc_offset_min: Annotated[int, Query(ge=-840, le=840)] = 0
-) -> WorkList:
+def work(viewer: Labeller, database: Database, settings: Configured) -> WorkList:
     """The campaigns in which the viewer labels, with their pace.  Campaigns with open items come first."""
-    return work_service.to_work_list(work_service.list_work(database, viewer, utc_offset_min=utc_offset_min))
+    return work_service.to_work_list(work_service.list_work(database, settings, viewer))
 
 
 @router.post(CAMPAIGN + "/preview")

@@ -7,7 +7,7 @@ from fastapi.responses import FileResponse, StreamingResponse
 
 from fairlead.data.table_writer import TableFormat
 from fairlead.labels import full_export
-from fairlead.studio.access_control import Lead, Watcher
+from fairlead.studio.access_control import Lead, Unblinded
 from fairlead.studio.services import snapshots
 from fairlead.studio.services.jobs import JobOut
 from fairlead.studio.services.snapshots import FiltersIn, NewSnapshot, SnapshotOut, SnapshotPreview, Snapshots
@@ -26,7 +26,7 @@ MEDIA_TYPES = {
 
 
 @router.get(SNAPSHOTS, name="every")
-def list_snapshots(slug: str, viewer: Watcher, database: Database) -> Snapshots:
+def list_snapshots(slug: str, viewer: Unblinded, database: Database) -> Snapshots:
     """The snapshots of the campaign, newest first."""
     records = snapshots.list_snapshots(database, viewer)
     return Snapshots(snapshots=[snapshots.snapshot_out(record) for record in records])
@@ -47,14 +47,14 @@ def preview_snapshot(slug: str, body: FiltersIn, viewer: Lead, database: Databas
 
 
 @router.get(SNAPSHOTS + "/{name}", name="one")
-def get_snapshot(slug: str, name: Name, viewer: Watcher, database: Database) -> SnapshotOut:
+def get_snapshot(slug: str, name: Name, viewer: Unblinded, database: Database) -> SnapshotOut:
     """A snapshot with its filters, counts and files."""
     return snapshots.snapshot_out(snapshots.get_snapshot(database, viewer, name))
 
 
 @router.get(SNAPSHOTS + "/{name}/files/{file}", response_class=FileResponse, name="file")
 def download_file(
-    slug: str, name: Name, file: Name, viewer: Watcher, database: Database, settings: Configured
+    slug: str, name: Name, file: Name, viewer: Unblinded, database: Database, settings: Configured
 ) -> FileResponse:
     """Download a file of rows, the datasheet or the manifest."""
     record = snapshots.get_snapshot(database, viewer, name)

@@ -8,7 +8,7 @@ from pydantic import BaseModel, Field, ValidationError
 from fairlead.labels.chats import MAX_ANSWERERS, Answerer
 from fairlead.labels.errors import Invalid
 from fairlead.studio import chat_backends
-from fairlead.studio.services.answerers import NO_ANSWERER, AnswererBody
+from fairlead.studio.services.answerers import NO_ANSWERER, AnswererBody, version_of
 from fairlead.studio.settings import Settings
 
 Texts = Annotated[list[Annotated[str, Field(max_length=200)]], Field(max_length=MAX_ANSWERERS)]
@@ -28,6 +28,7 @@ class AnswererForm(BaseModel):
     there: Texts = []
     temperature: Texts = []
     max_tokens: Texts = []
+    version: Annotated[str, Field(max_length=100)] = ""  # of the answerers that the page showed
 
     def rows(self) -> list[dict[str, str]]:
         """One row per possible answerer.  Values stay text, so that invalid input can be shown again."""
@@ -63,6 +64,7 @@ def from_answerers(answerers: Sequence[Answerer]) -> AnswererForm:
         there=[model for _, _, model in sources],
         temperature=[str(values.get("temperature", DEFAULT_TEMPERATURE)) for values in params],
         max_tokens=[str(values.get("max_tokens", DEFAULT_MAX_TOKENS)) for values in params],
+        version=version_of(answerers),
     )
 
 
@@ -72,6 +74,7 @@ def template_values(settings: Settings, form: AnswererForm) -> dict[str, Any]:
     existing = {f"model:{name}" for name in models} | {f"endpoint:{name}/" for name in endpoints}
     return {
         "rows": form.rows(),
+        "version": form.version,
         "models": models,
         "open": NUM_OPEN_ROWS,
         "gone": sorted({source for source in form.who if source} - existing),

@@ -6,15 +6,14 @@ from fastapi import APIRouter, Form, Path, Query, Request, Response, UploadFile
 from fastapi.responses import RedirectResponse
 
 from fairlead.core.errors import FairleadError
-from fairlead.labels import imports as label_imports
-from fairlead.labels import item_search, task_kinds
-from fairlead.labels.errors import Invalid
+from fairlead.labels import item_search, overlap_job, task_kinds
+from fairlead.labels.errors import Invalid, Stale
 from fairlead.studio import page_templates, phrases, safe_html
-from fairlead.studio.access_control import Lead, Member, Watcher
+from fairlead.studio.access_control import Adjudicator, Lead, Member, Watcher
 from fairlead.studio.auth import Viewer
 from fairlead.studio.pages import answerer_form
 from fairlead.studio.pages.answerer_form import AnswererForm
-from fairlead.studio.services import answerers, campaigns, imports, items, jobs
+from fairlead.studio.services import answerers, campaigns, imports, items, jobs, people
 from fairlead.studio.services.imports import ImportIn, OriginIn, PreviewIn
 from fairlead.studio.state import Configured, Database
 
@@ -52,10 +51,10 @@ def items_page(
     rater: Annotated[str, Query(max_length=40)] = "",
     after: Annotated[int, Query(ge=0, le=2**31 - 1)] = 0,
 ) -> Response:
+    recent = jobs.view_recent_jobs(database, viewer, kinds=jobs.ITEM_JOBS, limit=NUM_RECENT_JOBS)
     results = items.search_items(
         database, viewer, query=q, state=state, rater=rater, after=after, limit=ITEMS_PER_PAGE
     )
-    recent = jobs.view_recent_jobs(database, viewer, kind=label_imports.JOB_KIND, limit=NUM_RECENT_JOBS)
     return page_templates.page(
         request,
         "items.html",
@@ -69,12 +68,14 @@ def items_page(
         after=after,
         states=item_search.ITEM_STATES,
         jobs=recent,
+        uninvited=not people.anybody_labels(database, viewer),
         phrases=phrases,
     )
 
 
 @router.get("/c/{slug}/items/{item_id}")
-def item_page(request: Request, slug: str, item_id: Id, viewer: Lead, database: Database) -> Response:
+def item_page(request: Request, slug: str, item_id: Id, viewer: Adjudicator, database: Database) -> Response:
+    leads = viewer.may("lead", viewer.campaign.id)
     details = items.get_item(database, viewer, item_id)
     return page_templates.page(
         request,
@@ -84,7 +85,8 @@ def item_page(request: Request, slug: str, item_id: Id, viewer: Lead, database: 
         judgements=details.judgements,
         skips=details.skips,
         flags=details.flags,
-        names=items.rater_names(database, details),
+        names=items.rater_names(database, details) if leads else {},
+        leads=leads,
         verdict=verdict_without_text,
         phrases=phrases,
     )
@@ -93,7 +95,10 @@ def item_page(request: Request, slug: str, item_id: Id, viewer: Lead, database: 
 @router.get("/c/{slug}/jobs/{job_id}")
 def job_part(request: Request, slug: str, job_id: Id, viewer: Lead, database: Database) -> Response:
     """The part of a page that shows a job.  The browser reloads it until the job is over."""
-    return page_templates.page(request, "_job.html", viewer, job=jobs.view_job(database, viewer, job_id))
+    job = jobs.view_job(database, viewer, job_id)
+    # Parts of the page that show what the job has made listen to this event.
+    headers = {"HX-Trigger": "job-over"} if job.record.is_over else None
+    return page_templates.page(request, "_job.html", viewer, headers=headers, job=job)
 
 
 @router.post("/c/{slug}/uploads")
@@ -206,8 +211,12 @@ def set_answerers(
     form: Annotated[AnswererForm, Form()],
 ) -> Response:
     try:
-        answerers.set_answerers(database, settings, viewer, form.answerers(required=True))
+        answerers.set_answerers(
+            database, settings, viewer, form.answerers(required=True), version=form.version or None
+        )
     except FairleadError as error:
+        if isinstance(error, Stale):
+            form = form.model_copy(update=error.current)
         return _settings_page(request, viewer, database, settings, form, error=error)
     return RedirectResponse(f"/c/{slug}/settings?saved=true#who-answers", 303)
 
@@ -235,6 +244,7 @@ def _settings_page(
     *,
     error: FairleadError | None = None,
 ) -> Response:
+    recent = jobs.view_recent_jobs(database, viewer, kinds=(overlap_job.JOB_KIND,), limit=1)
     campaign = campaigns.get_campaign(database, viewer.campaign)
     problem = None if error is None else str(error)
     if isinstance(error, Invalid):
@@ -243,12 +253,13 @@ def _settings_page(
         request,
         "settings.html",
         viewer,
-        status=422 if error else 200,
+        status=409 if isinstance(error, Stale) else 422 if error else 200,
         campaign=campaign,
         kind_name=phrases.KIND_NAMES[campaign.kind],
         currencies=phrases.CURRENCIES,
         answering=answerer_form.template_values(settings, form) if campaign.kind == "chat" else None,
         problem=problem,
+        jobs=[job for job in recent if not job.record.is_over or job.record.state == "failed"],
         saved="saved" in request.query_params,
         nobody=not any(form.who),
         asks=task_kinds.KINDS_WITH_OPTION,

@@ -1,18 +1,21 @@
 """The dashboard of a campaign, for leads and viewers.  The figures are a part that the browser reloads."""
 
+from datetime import date, timedelta
 from typing import Any
 
 from fastapi import APIRouter, Request, Response
 from fastapi.responses import RedirectResponse
 from markupsafe import Markup
 
+from fairlead.labels.progress import NUM_DAYS, Progress
 from fairlead.report import charts
 from fairlead.stats.interval import Interval
 from fairlead.studio import graphs, page_templates, phrases
 from fairlead.studio.access_control import Member, Watcher
 from fairlead.studio.auth import Viewer
-from fairlead.studio.services import dashboard
+from fairlead.studio.services import dashboard, jobs
 from fairlead.studio.services.dashboard_cache import DashboardCache
+from fairlead.studio.settings import Settings
 from fairlead.studio.state import Database
 
 router = APIRouter()
@@ -21,6 +24,7 @@ router = APIRouter()
 MAX_PEOPLE = 100
 MAX_FLAGS = 20
 MAX_TAGS = 30
+MIN_DAYS = 14  # in the chart: a few wide bars would tell less than the empty days around them
 MIN_COMPARISONS = 20  # decided comparisons from which the share of first places is drawn
 
 
@@ -42,13 +46,15 @@ def figures_part(request: Request, slug: str, viewer: Watcher, database: Databas
 
 
 def _template_values(request: Request, viewer: Viewer, database: Database) -> dict[str, Any]:
+    settings: Settings = request.app.state.settings
+    zone = settings.zone
     cache: DashboardCache = request.app.state.dashboard
     campaign = viewer.campaign
-    figures = cache.figures(campaign)
+    figures = dashboard.get_figures(cache, viewer)
     progress = figures.progress
     leads = viewer.may("lead", campaign.id)
-    by_hour = [(phrases.hour(hour.start), hour.judgements) for hour in progress.hours]
-    by_day = [(day.start[5:], day.judgements) for day in progress.days]
+    by_hour = [(phrases.hour(hour.start, zone), hour.judgements) for hour in progress.hours]
+    by_day = _last_days(progress)
     return {
         "campaign": campaign,
         "seq": figures.seq,
@@ -65,8 +71,23 @@ def _template_values(request: Request, viewer: Viewer, database: Database) -> di
         "most_tags": MAX_TAGS,
         "hours": graphs.columns(by_hour, title="Judgements by hour", labels_every=6),
         "days": graphs.columns(by_day, title="Judgements by day", labels_every=max(1, len(by_day) // 4)),
+        "num_days": len(by_day),
+        "items_on_their_way": not progress.num_items and jobs.adds_items(database, viewer),
+        "zone": settings.time_zone.replace("_", " "),
+        "ago": lambda time: phrases.ago(time, progress.at, zone),
+        "loaded": phrases.time_of_day(progress.at, zone),
         "whisker": _whisker,
     }
+
+
+def _last_days(progress: Progress) -> list[tuple[str, int]]:
+    """Every day from the first with judgements, at least MIN_DAYS and at most NUM_DAYS, until today."""
+    counts = {day.start: day.judgements for day in progress.days}
+    today = date.fromisoformat(progress.today)
+    first = date.fromisoformat(progress.days[0].start) if progress.days else today
+    num_days = min(NUM_DAYS, max(MIN_DAYS, (today - first).days + 1))
+    days = [today - timedelta(days=ago) for ago in reversed(range(num_days))]
+    return [(phrases.day_and_month(day), counts.get(day.isoformat(), 0)) for day in days]
 
 
 def _whisker(share: Interval | None) -> Markup:

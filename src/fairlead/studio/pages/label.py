@@ -1,8 +1,6 @@
 """The labeller's list of work, and the labelling screen."""
 
-from typing import Annotated
-
-from fastapi import APIRouter, Query, Request, Response
+from fastapi import APIRouter, Request, Response
 
 from fairlead.labels import task_kinds
 from fairlead.labels.flags import FLAG_REASONS
@@ -10,7 +8,7 @@ from fairlead.labels.judgements import SKIP_REASONS
 from fairlead.studio import page_templates, phrases
 from fairlead.studio.access_control import Labeller, Person
 from fairlead.studio.services import work
-from fairlead.studio.state import Database
+from fairlead.studio.state import Configured, Database
 
 router = APIRouter()
 
@@ -20,9 +18,9 @@ def work_page(
     request: Request,
     viewer: Person,
     database: Database,
-    utc_offset_min: Annotated[int, Query(ge=-840, le=840)] = 0,
+    settings: Configured,
 ) -> Response:
-    entries = work.list_work(database, viewer, utc_offset_min=utc_offset_min)
+    entries = work.list_work(database, settings, viewer)
     return page_templates.page(request, "work.html", viewer, work=entries, kind_names=phrases.KIND_NAMES)
 
 

@@ -12,7 +12,7 @@ from fairlead.labels.errors import NotFound
 from fairlead.report import metric_charts, templating
 from fairlead.store.project import Project
 from fairlead.studio import artifact_views, graphs, page_templates, phrases, run_files
-from fairlead.studio.access_control import Watcher
+from fairlead.studio.access_control import Unblinded
 from fairlead.studio.auth import Viewer
 from fairlead.studio.services import runs
 from fairlead.studio.services.projects import project_to_show
@@ -37,29 +37,29 @@ MAX_RUNS = 200  # listed on the page
 
 
 @router.get("/runs")
-def runs_page(request: Request, viewer: Watcher, database: Database, settings: Configured) -> Response:
+def runs_page(request: Request, viewer: Unblinded, database: Database, settings: Configured) -> Response:
     return page_templates.page(request, "runs.html", viewer, **_list_values(database, settings, viewer))
 
 
 @router.get("/runs/now")
-def runs_part(request: Request, viewer: Watcher, database: Database, settings: Configured) -> Response:
+def runs_part(request: Request, viewer: Unblinded, database: Database, settings: Configured) -> Response:
     return page_templates.page(request, "runs_now.html", viewer, **_list_values(database, settings, viewer))
 
 
 @router.get("/runs/report")
-def round_report(settings: Configured, viewer: Watcher) -> Response:
+def round_report(settings: Configured, viewer: Unblinded) -> Response:
     """The report of the project's round."""
     return _sandboxed(artifact_views.read_round(project_to_show(settings)))
 
 
 @router.get("/runs/{run}")
-def run_page(run: Name, request: Request, viewer: Watcher, settings: Configured) -> Response:
+def run_page(run: Name, request: Request, viewer: Unblinded, settings: Configured) -> Response:
     return page_templates.page(request, "run.html", viewer, **_run_values(settings, run))
 
 
 @router.get("/runs/{run}/now")
 def run_part(
-    run: Name, request: Request, viewer: Watcher, settings: Configured, known: IfNoneMatch = None
+    run: Name, request: Request, viewer: Unblinded, settings: Configured, known: IfNoneMatch = None
 ) -> Response:
     """The part of the page that changes; 304 when nothing has changed."""
     etag = f'"{run_files.version_tag(project_to_show(settings), run)}"'
@@ -71,13 +71,13 @@ def run_part(
 
 
 @router.get("/runs/{run}/{file}")
-def run_report(run: Name, file: Name, viewer: Watcher, settings: Configured) -> Response:
+def run_report(run: Name, file: Name, viewer: Unblinded, settings: Configured) -> Response:
     return _sandboxed(run_files.read_report(project_to_show(settings), run, file))
 
 
 @router.get("/artifacts/{kind}/{name}")
 def artifact_page(
-    kind: Name, name: Name, request: Request, viewer: Watcher, database: Database, settings: Configured
+    kind: Name, name: Name, request: Request, viewer: Unblinded, database: Database, settings: Configured
 ) -> Response:
     details = runs.get_detail(database, settings, viewer, kind, name)
     manifest = details.artifact.manifest
@@ -97,7 +97,7 @@ def artifact_report(
     kind: Name,
     name: Name,
     file: Annotated[str, Path(max_length=500)],
-    viewer: Watcher,
+    viewer: Unblinded,
     database: Database,
     settings: Configured,
 ) -> Response:
@@ -106,7 +106,7 @@ def artifact_report(
 
 @router.get("/lineage/{kind}/{name}")
 def lineage_page(
-    kind: Name, name: Name, request: Request, viewer: Watcher, database: Database, settings: Configured
+    kind: Name, name: Name, request: Request, viewer: Unblinded, database: Database, settings: Configured
 ) -> Response:
     graph = runs.get_graph(database, settings, viewer, kind, name)
     by_key = {node.key: node for node in graph.nodes}

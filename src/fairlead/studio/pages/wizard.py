@@ -3,6 +3,8 @@
 Nothing is stored before the last step.
 """
 
+import re
+from dataclasses import dataclass
 from typing import Annotated
 
 from fastapi import APIRouter, Form, Query, Request, Response, UploadFile
@@ -69,8 +71,18 @@ class TaskForm(PreviewIn, AnswererForm):
 
 
 @router.get("/new")
-def rows_page(request: Request, viewer: Lead, settings: Configured) -> Response:
-    return _rows_page(request, viewer, settings)
+def rows_page(
+    request: Request,
+    viewer: Lead,
+    database: Database,
+    settings: Configured,
+    origin: Annotated[OriginAndKind, Query()],
+) -> Response:
+    """The first step.  Coming back to it keeps the file that was uploaded."""
+    try:
+        return _rows_page(request, viewer, settings, chosen=_chosen_rows(database, settings, viewer, origin))
+    except FairleadError as error:
+        return _rows_page(request, viewer, settings, error=error)
 
 
 @router.post("/new/uploads")
@@ -130,10 +142,19 @@ def kind_page(
 
 @router.get("/new/task")
 def task_page(
-    request: Request, viewer: Lead, settings: Configured, body: Annotated[PreviewIn, Query()]
+    request: Request,
+    viewer: Lead,
+    database: Database,
+    settings: Configured,
+    body: Annotated[PreviewIn, Query()],
 ) -> Response:
+    try:
+        chosen = _chosen_rows(database, settings, viewer, body)
+    except FairleadError as error:
+        return _rows_page(request, viewer, settings, error=error)
     form = TaskForm(
         **body.model_dump(),
+        name=suggest_name(chosen.name) if chosen else "",
         guidelines=DEFAULT_GUIDELINES,
         aspects="helpful, harmless, honest" if body.kind == "aspects" else "",
         chips=DEFAULT_CHIPS.get(body.kind, ""),
@@ -158,6 +179,32 @@ def create(
 
 
 # ---------------------------------------------------------------- details
+
+
+@dataclass(frozen=True)
+class ChosenRows:
+    """Where the rows come from, as a name to show, and the choices so far as a URL query."""
+
+    name: str
+    query: str
+    rollouts: list[str]
+
+
+def suggest_name(source: str) -> str:
+    """A name for a campaign: `my_rows-2.jsonl.gz` becomes "My rows 2"."""
+    stem = source.rpartition("/")[2].partition(".")[0]
+    words = re.sub(r"[\W_]+", " ", stem).strip()
+    return (words[:1].upper() + words[1:])[:120]
+
+
+def _chosen_rows(
+    database: Database, settings: Settings, viewer: Viewer, origin: OriginIn
+) -> ChosenRows | None:
+    """None before rows were chosen."""
+    if origin.upload is None and not origin.rollouts:
+        return None
+    name, _ = imports.describe_origin(database, settings, viewer, origin)
+    return ChosenRows(name, imports.to_query(origin), origin.rollouts)
 
 
 def _plan(form: TaskForm) -> CampaignPlan:
@@ -187,7 +234,12 @@ def _plan(form: TaskForm) -> CampaignPlan:
 
 
 def _rows_page(
-    request: Request, viewer: Viewer, settings: Settings, *, error: FairleadError | None = None
+    request: Request,
+    viewer: Viewer,
+    settings: Settings,
+    *,
+    chosen: ChosenRows | None = None,
+    error: FairleadError | None = None,
 ) -> Response:
     return page_templates.page(
         request,
@@ -196,6 +248,7 @@ def _rows_page(
         status=422 if error else 200,
         rollouts=imports.list_rollouts(settings).rollouts,
         error=str(error) if error else None,
+        chosen=chosen,
         max_mb=settings.upload_mb,
         has_project=settings.project is not None,
     )

@@ -16,7 +16,7 @@ from fairlead.labels import (
     people,
 )
 from fairlead.labels.campaigns import Campaign, CampaignSettings, CampaignState, Guidelines
-from fairlead.labels.errors import NotFound
+from fairlead.labels.errors import NotFound, Stale
 from fairlead.labels.task_kinds import TaskKind
 from fairlead.studio import safe_html
 from fairlead.studio.auth import Viewer
@@ -48,6 +48,7 @@ class CampaignOut(BaseModel):
     lease_s: int = Field(description="Seconds until a lease expires without a heartbeat.")
     options: dict[str, Any] = Field(description="aspects, chips, points")
     created_at: str
+    version: str = Field(description="Differs whenever a setting differs.")
     progress: ProgressCounts
 
 
@@ -74,6 +75,10 @@ class NewCampaign(BaseModel):
 class CampaignChange(BaseModel):
     """Omitted fields stay unchanged.  `pay_per_hour` 0 removes the pay."""
 
+    version: ShortText | None = Field(
+        None,
+        description="The settings as you saw them. If somebody else has changed them, the answer is 409.",
+    )
     name: Name | None = None
     audience: str | None = Field(None, max_length=10_000)
     pay_per_hour: float | None = None
@@ -87,6 +92,9 @@ class CampaignChange(BaseModel):
 
 class StateChange(BaseModel):
     state: Literal["open", "paused", "closed"]
+    was: CampaignState | None = Field(
+        None, description="The state as you saw it. If somebody else has changed it, the answer is 409."
+    )
 
 
 class GuidelinesOut(BaseModel):
@@ -103,6 +111,13 @@ class GuidelineVersions(BaseModel):
 
 class NewGuidelines(BaseModel):
     text: str = Field(max_length=200_000)
+    after: int | None = Field(
+        None,
+        ge=0,
+        le=2**31 - 1,
+        description="The version that you started from, 0 for none. If there is a newer one, "
+        "the answer is 409.",
+    )
 
 
 class GuidelinesDiffLine(BaseModel):
@@ -159,12 +174,15 @@ def insert_campaign(connection: Connection, viewer: Viewer, body: NewCampaign) -
 
 
 def change_campaign(database: Database, viewer: Viewer, body: CampaignChange) -> CampaignOut:
-    settings = body.model_dump(exclude_none=True)
+    settings = body.model_dump(exclude_none=True, exclude={"version"})
     options: dict[str, Any] = {name: settings.pop(name) for name in OPTIONS if name in settings}
     overlap = settings.pop("overlap", None)
     if settings.get("pay_per_hour") == 0:
         settings["pay_per_hour"] = None
     with database.write() as connection:
+        campaigns.lock_settings(connection, viewer.campaign)  # options are merged with those that are stored
+        if body.version is not None:
+            campaigns.require_version(connection, viewer.campaign.id, body.version)
         campaign = campaigns.get_by_id(connection, viewer.campaign.id)
         if options:
             settings["options"] = assignments.merge_options(connection, campaign, options)
@@ -176,9 +194,16 @@ def change_campaign(database: Database, viewer: Viewer, body: CampaignChange) ->
     return get_campaign(database, campaign)
 
 
-def change_state(database: Database, viewer: Viewer, state: CampaignState) -> CampaignOut:
+def change_state(database: Database, viewer: Viewer, body: StateChange) -> CampaignOut:
     with database.write() as connection:
-        campaign = set_state(connection, viewer, viewer.campaign, state)
+        campaign = campaigns.get_by_id(connection, viewer.campaign.id)
+        if body.was is not None and campaign.state not in (body.was, body.state):
+            raise Stale(
+                f"Somebody else has changed this campaign meanwhile: it is {campaign.state} now. "
+                "Reload the page.",
+                current={"state": campaign.state},
+            )
+        campaign = set_state(connection, viewer, campaign, body.state)
     return get_campaign(database, campaign)
 
 
@@ -199,7 +224,9 @@ def list_guidelines(database: Database, viewer: Viewer) -> GuidelineVersions:
 
 def write_guidelines(database: Database, viewer: Viewer, body: NewGuidelines) -> GuidelinesOut:
     with database.write() as connection:
-        written = campaigns.write_guidelines(connection, viewer.campaign, body.text, by=viewer.rater)
+        written = campaigns.write_guidelines(
+            connection, viewer.campaign, body.text, by=viewer.rater, after=body.after
+        )
     return _guidelines_out(written)
 
 

@@ -65,7 +65,7 @@ def send_message(database: Database, viewer: Viewer, assignment_id: str, body: M
             connection, assignment_id, viewer.rater, campaign_id=viewer.campaign.id, lock=True
         )
         if assignment.how is not None:
-            raise Conflict("the lease on this item has ended.")
+            raise Conflict("the time for this item is over.")
         return _turn_out(
             chats.send_message(connection, viewer.campaign, assignment, n=body.n, message=body.message)
         )

@@ -1,6 +1,7 @@
 """Dashboard of a campaign: progress, agreement, flags, and taking back a lease."""
 
 import math
+from dataclasses import replace
 from typing import Annotated, Any
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict
@@ -36,7 +37,7 @@ class FromAttributes(BaseModel):
 
 
 class PeriodCountOut(FromAttributes):
-    start: str  # a day, or a day and an hour, in UTC
+    start: str  # a day in the studio's time zone, or a day and an hour in UTC
     judgements: int
     active_ms: int
 
@@ -124,6 +125,7 @@ class AgreementOut(BaseModel):
 
 class ProgressOut(FromAttributes):
     at: str
+    today: str  # the day in the studio's time zone, as in `days`
     num_items: int
     wanted: int
     done: int
@@ -162,8 +164,17 @@ class DashboardOut(BaseModel):
     agreement: AgreementOut | None
 
 
-def get_dashboard(cache: DashboardCache, viewer: Viewer) -> DashboardOut:
+def get_figures(cache: DashboardCache, viewer: Viewer) -> Figures:
+    """An adjudicator sees no verdicts: they name answers by their place in the file, which may be telling."""
     figures = cache.figures(viewer.campaign)
+    if viewer.may("unblinded", viewer.campaign.id):
+        return figures
+    recent = [replace(judgement, value={}) for judgement in figures.progress.recent]
+    return replace(figures, progress=replace(figures.progress, recent=recent))
+
+
+def get_dashboard(cache: DashboardCache, viewer: Viewer) -> DashboardOut:
+    figures = get_figures(cache, viewer)
     return DashboardOut(
         seq=figures.seq,
         progress=ProgressOut.model_validate(figures.progress),

@@ -10,6 +10,7 @@ import threading
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from datetime import UTC, tzinfo
 from typing import Any, Literal, TypeVar
 
 from fairlead.labels import agreement, events, progress
@@ -40,9 +41,10 @@ class Figures:
 class DashboardCache:
     """Thread-safe; one per app."""
 
-    def __init__(self, database: Database, clock: Callable[[], str]) -> None:
+    def __init__(self, database: Database, clock: Callable[[], str], zone: tzinfo = UTC) -> None:
         self._database = database
         self._clock = clock
+        self._zone = zone
         self._cached: dict[tuple[int, Section], tuple[float, Any]] = {}  # (valid until, value)
         self._computing: dict[tuple[int, Section], threading.Lock] = {}
         self._lock = threading.Lock()
@@ -81,7 +83,8 @@ class DashboardCache:
     def _count_progress(self, campaign: Campaign) -> tuple[int, Progress]:
         at = parse_time(self._clock())
         with self._database.read() as connection:
-            return events.last_seq(connection), progress.get_progress(connection, campaign, at=at)
+            counted = progress.get_progress(connection, campaign, at=at, zone=self._zone)
+            return events.last_seq(connection), counted
 
     def _count_tags(self, campaign: Campaign) -> list[TagProgress]:
         with self._database.read() as connection:

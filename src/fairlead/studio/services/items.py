@@ -1,5 +1,6 @@
 """Items of a campaign: add by API, search, show one with its judgements and flags, set the priority."""
 
+from dataclasses import replace
 from typing import Annotated, Any
 
 from pydantic import BaseModel, Field
@@ -7,10 +8,11 @@ from pydantic import BaseModel, Field
 from fairlead.data.parsing import check_turns, read_messages
 from fairlead.data.records import Messages
 from fairlead.data.row_problem import BadRow, RowLocation
-from fairlead.labels import item_search, items, judgements, members, people, stranded
-from fairlead.labels.errors import Invalid
+from fairlead.labels import assignments, item_search, items, judgements, members, people, stranded, task_kinds
+from fairlead.labels.campaigns import Campaign
+from fairlead.labels.errors import Invalid, Stale
 from fairlead.labels.flags import Flag
-from fairlead.labels.item_search import ItemState, ItemSummary
+from fairlead.labels.item_search import ItemDetails, ItemState, ItemSummary
 from fairlead.labels.items import CandidateAnswer, NewItem
 from fairlead.labels.judgements import Judgement
 from fairlead.labels.task_kinds import TaskKind
@@ -99,6 +101,7 @@ class JudgementOut(BaseModel):
 
 
 class ItemFlag(BaseModel):
+    id: int
     rater: str
     reason: str
     note: str
@@ -125,6 +128,9 @@ class HandBackIn(BaseModel):
 
 class PriorityIn(BaseModel):
     priority: int
+    was: int | None = Field(
+        None, description="The priority as you saw it. If somebody else has changed it, the answer is 409."
+    )
 
 
 def add_items(database: Database, viewer: Viewer, body: ItemsIn) -> AddedOut:
@@ -161,8 +167,11 @@ def search_items(
 
 
 def get_item(database: Database, viewer: Viewer, item_id: int) -> ItemDetailsOut:
+    """An adjudicator gets the item without anything that tells which model wrote an answer."""
     with database.read() as connection:
         details = item_search.get_details(connection, viewer.campaign.id, item_id)
+    if not viewer.may("unblinded", viewer.campaign.id):
+        details = _blinded(viewer.campaign, details)
     current = [_judgement_out(judgement, stands=True) for judgement in details.standing]
     superseded = [_judgement_out(judgement, stands=False) for judgement in details.superseded]
     return ItemDetailsOut(
@@ -183,6 +192,12 @@ def rater_names(database: Database, details: ItemDetailsOut) -> dict[str, str]:
 
 def set_priority(database: Database, viewer: Viewer, item_id: int, body: PriorityIn) -> None:
     with database.write() as connection:
+        now = items.get(connection, viewer.campaign.id, item_id).priority
+        if body.was is not None and now not in (body.was, body.priority):
+            raise Stale(
+                f"Somebody else has just set the priority to {now}. Save again to change it.",
+                current={"priority": now},
+            )
         items.set_priority(connection, viewer.campaign, {item_id: body.priority}, by=viewer.rater)
 
 
@@ -204,6 +219,27 @@ def hand_back(database: Database, viewer: Viewer, item_id: int, body: HandBackIn
 def be_content(database: Database, viewer: Viewer, item_id: int) -> None:
     with database.write() as connection:
         stranded.be_content(connection, viewer.campaign, item_id, by=viewer.rater)
+
+
+def _blinded(campaign: Campaign, details: ItemDetails) -> ItemDetails:
+    """Without sources and parameters, and with the answers in a random order, which is the same each time:
+    in the order of the file, the first answer of each item may be by the same model.
+    """
+    item = details.summary.item
+    order = assignments.answer_order(campaign.seed, "adjudication", item.id, len(item.answers))
+    answers = tuple(replace(item.answers[n], source=None, params={}) for n in order)
+    blind = replace(item, answers=answers, source="", strategy="all", selection_probability=None, carried={})
+
+    def reordered(judgement: Judgement) -> Judgement:
+        shown = tuple(order.index(candidate) for candidate in judgement.order)
+        return replace(judgement, value=task_kinds.reorder(judgement.value, order), order=shown)
+
+    return replace(
+        details,
+        summary=replace(details.summary, item=blind),
+        standing=[reordered(judgement) for judgement in details.standing],
+        superseded=[reordered(judgement) for judgement in details.superseded],
+    )
 
 
 def _new_item(item: ItemIn, number: int, kind: TaskKind) -> NewItem:
@@ -290,6 +326,7 @@ def _judgement_out(judgement: Judgement, *, stands: bool) -> JudgementOut:
 
 def _item_flag(flag: Flag) -> ItemFlag:
     return ItemFlag(
+        id=flag.id,
         rater=flag.rater,
         reason=flag.reason,
         note=flag.note,

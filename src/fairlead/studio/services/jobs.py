@@ -1,14 +1,14 @@
 """Jobs of a campaign: imports and snapshots, their progress, and the rows that an import set aside."""
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from pydantic import BaseModel, Field
 from sqlalchemy import Connection
 
-from fairlead.labels import imports, jobs
+from fairlead.labels import imports, jobs, overlap_job
 from fairlead.labels.errors import NotFound
 from fairlead.labels.imports import SetAsideRow
 from fairlead.labels.jobs import Job
@@ -17,6 +17,7 @@ from fairlead.studio.state import Database
 
 ROWS_PER_PAGE = 1000  # rows set aside that are read at once
 NUM_SHOWN_PROBLEMS = 20  # rows listed on a page
+ITEM_JOBS = (imports.JOB_KIND, overlap_job.JOB_KIND)  # kinds of jobs that change a campaign's items
 
 
 class JobOut(BaseModel):
@@ -115,10 +116,20 @@ def view_job(database: Database, viewer: Viewer, job_id: int) -> JobView:
         return _view(connection, _require_own(connection, viewer, job_id))
 
 
-def view_recent_jobs(database: Database, viewer: Viewer, *, kind: str, limit: int) -> list[JobView]:
+def view_recent_jobs(
+    database: Database, viewer: Viewer, *, kinds: Sequence[str], limit: int
+) -> list[JobView]:
+    """Read jobs before what they make: a page must not show a finished job above what was there before."""
     with database.read() as connection:
-        recent = jobs.list_recent(connection, campaign_id=viewer.campaign.id, kind=kind, limit=limit)
+        recent = jobs.list_recent(connection, campaign_id=viewer.campaign.id, kinds=kinds, limit=limit)
         return [_view(connection, job) for job in recent]
+
+
+def adds_items(database: Database, viewer: Viewer) -> bool:
+    """Whether an import of the campaign is queued or running."""
+    with database.read() as connection:
+        recent = jobs.list_recent(connection, campaign_id=viewer.campaign.id, kinds=(imports.JOB_KIND,))
+    return any(not job.is_over for job in recent)
 
 
 def job_out(job: Job) -> JobOut:

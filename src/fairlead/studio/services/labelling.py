@@ -30,6 +30,7 @@ from fairlead.labels.task_kinds import TaskKind
 from fairlead.studio import safe_html
 from fairlead.studio.auth import Viewer
 from fairlead.studio.services.rendering import PromptMessage, RenderedText, render_prompt, render_text
+from fairlead.studio.settings import Settings
 from fairlead.studio.state import Database
 
 EXCERPT_LENGTH = 140  # characters of a draft in the list of drafts
@@ -93,7 +94,7 @@ class AssignmentOut(BaseModel):
 
 
 class LabellerPaceOut(BaseModel):
-    today: int
+    today: int  # since midnight in the studio's time zone
     total: int
     median_active_ms: int | None  # of today's judgements
 
@@ -107,10 +108,6 @@ class NextBody(BaseModel):
             description="Number of assignments to hold at once, including those already held.",
         ),
     ] = 1
-    utc_offset_min: Annotated[
-        int,
-        Field(ge=-840, le=840, description="Minutes that local time is ahead of UTC; sets when today began."),
-    ] = 0
 
 
 class NextAssignments(BaseModel):
@@ -188,7 +185,9 @@ class PreviewBody(BaseModel):
 # ---------------------------------------------------------------- assignments and judgements
 
 
-def next_assignments(database: Database, viewer: Viewer, body: NextBody) -> NextAssignments:
+def next_assignments(
+    database: Database, settings: Settings, viewer: Viewer, body: NextBody
+) -> NextAssignments:
     campaign, rater = viewer.campaign, viewer.rater
     with database.write() as connection:
         leased = [] if viewer.paused else leases.lease_items(connection, campaign, rater, count=body.count)
@@ -196,7 +195,7 @@ def next_assignments(database: Database, viewer: Viewer, body: NextBody) -> Next
         campaign = campaigns.get_by_id(connection, campaign.id)
     with database.read() as connection:  # a separate transaction keeps the write lock short
         saved = drafts.get_many(connection, rater, assignment_ids=[assignment.id for assignment in leased])
-        pace = labeller_stats.get_pace(connection, campaign.id, rater, utc_offset_min=body.utc_offset_min)
+        pace = labeller_stats.get_pace(connection, campaign.id, rater, zone=settings.zone)
         status = _guidelines_status(connection, campaign, rater)
     views = [_assignment_out(campaign, assignment, status, saved.get(assignment.id)) for assignment in leased]
     return NextAssignments(

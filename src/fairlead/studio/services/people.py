@@ -46,6 +46,9 @@ class PersonLink(BaseModel):
 
 class PersonRole(BaseModel):
     role: StudioRole | None
+    was: StudioRole | None = Field(
+        None, description="The role as you saw it. If somebody else has changed it, the answer is 409."
+    )
 
 
 class MemberOut(BaseModel):
@@ -63,6 +66,9 @@ class Members(BaseModel):
 
 class MemberChange(BaseModel):
     role: CampaignRole | None = None
+    was: CampaignRole | None = Field(
+        None, description="The role as you saw it. If somebody else has changed it, the answer is 409."
+    )
     paused: bool | None = Field(
         None,
         description="A paused member gets no new assignments. Whatever they submit is still stored.",
@@ -136,6 +142,8 @@ def create_link(
 def set_studio_role(database: Database, viewer: Viewer, rater: str, body: PersonRole) -> PersonOut:
     with database.write() as connection:
         person = people.get(connection, rater)
+        if "was" in body.model_fields_set:
+            people.require_role(connection, person, was=body.was, wanted=body.role)
         return _person_out(people.set_role(connection, person, body.role, by=viewer.rater))
 
 
@@ -161,12 +169,21 @@ def list_members(database: Database, viewer: Viewer) -> Members:
     return Members(people=[_member_out(member) for member in rows])
 
 
+def anybody_labels(database: Database, viewer: Viewer) -> bool:
+    """Whether the campaign has somebody besides its leads who may label."""
+    with database.read() as connection:
+        members_here = members.list_of_campaign(connection, viewer.campaign.id)
+    return any(member.role in ("labeller", "adjudicator") and not member.paused for member in members_here)
+
+
 def change_member(database: Database, viewer: Viewer, rater: str, body: MemberChange) -> MemberOut:
     if rater == viewer.rater and not viewer.leads_all and body.role not in (None, "lead"):
         raise Conflict(OWN_ROLE)
     campaign_id = viewer.campaign.id
     with database.write() as connection:
         member = members.get(connection, campaign_id, rater)
+        if body.role is not None and body.was is not None:
+            members.require_role(connection, campaign_id, rater, was=body.was, wanted=body.role)
         if body.role is not None:
             member = members.set_role(connection, campaign_id, rater, body.role, by=viewer.rater)
         if body.paused is not None:

@@ -18,5 +18,5 @@ def project_for_files(settings: Settings) -> Project:
 def project_to_show(settings: Settings) -> Project:
     """The project whose runs and artifacts are shown.  Raises NotFound when there is none."""
     if settings.project is None:
-        raise NotFound("this studio serves no project, so there are no runs and no models to show.")
+        raise NotFound("this studio has no project folder, so there are no runs and no models to show.")
     return Project(settings.project)

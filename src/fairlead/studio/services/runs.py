@@ -129,16 +129,22 @@ class GraphOut(FromAttributes):
 def visibility(database: Database, viewer: Viewer) -> IsVisible:
     """Which artifacts the viewer may see.
 
-    Somebody with a role in the whole studio sees everything.  Others see no snapshots of campaigns they
-    cannot watch.
+    Nobody sees snapshots of campaigns in which they judge without knowing the models.  Somebody with a role
+    in the whole studio sees everything else; others see snapshots of campaigns that they may watch.
     """
-    if viewer.role is not None:
+    ids = [
+        campaign_id
+        for campaign_id in viewer.memberships
+        if viewer.may("unblinded", campaign_id) != (viewer.role is not None)
+    ]
+    if viewer.role is not None and not ids:
         return artifact_views.everything
-    ids = [campaign_id for campaign_id in viewer.memberships if viewer.may("viewer", campaign_id)]
     with database.read() as connection:
         slugs = {campaign.slug for campaign in campaigns.list_all(connection, ids=ids)}
+    listed_are_visible = viewer.role is None
     return lambda artifact: (
-        artifact.manifest.kind != "snapshot" or artifact.manifest.config.get("campaign") in slugs
+        artifact.manifest.kind != "snapshot"
+        or (artifact.manifest.config.get("campaign") in slugs) == listed_are_visible
     )
 
 

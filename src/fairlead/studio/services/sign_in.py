@@ -162,11 +162,11 @@ def _check_new_account(invite: Invite, newcomer: Newcomer) -> None:
     if newcomer.subject is None:
         if invite.role == "owner" and not (has_email and has_password):
             missing = "password" if has_email else "email"
-            raise Invalid({missing: "is required: an owner must be able to sign in again"})
+            raise Invalid({missing: "is required: an owner must be able to log in again"})
         if has_email and not has_password:
-            raise Invalid({"password": "is required to sign in with this e-mail address"})
+            raise Invalid({"password": "is required to log in with this e-mail address"})
     if has_password and not has_email:
-        raise Invalid({"email": "is required to sign in with a password"})
+        raise Invalid({"email": "is required to log in with a password"})
 
 
 def _hash_password(database: Database, invite: Invite, newcomer: Newcomer) -> PasswordHash:
@@ -185,7 +185,7 @@ def _set_credentials(
     """Let the person of a personal link sign in again: with a new password, or at the identity provider."""
     known = newcomer.known
     if known is not None and known.id != person.id:
-        raise Conflict(f"you are signed in as {known.name}, and this link is for {person.name}.")
+        raise Conflict(f"you are logged in as {known.name}, and this link is for {person.name}.")
     if password is not None:
         people.change(connection, person, email=newcomer.email or None, password=password)
         credentials.end_sessions(connection, person)
@@ -193,7 +193,7 @@ def _set_credentials(
     elif newcomer.subject is not None:
         people.link_subject(connection, person, newcomer.subject)
     elif person.email is not None:
-        raise Invalid({"password": "is required: you need it to sign in next time"})
+        raise Invalid({"password": "is required: you need it to log in next time"})
 
 
 def _joining_person(

@@ -9,6 +9,7 @@ from fairlead.labels.task_kinds import TaskKind
 from fairlead.studio import roles
 from fairlead.studio.auth import Viewer
 from fairlead.studio.services.labelling import GuidelinesStatus, LabellerPaceOut, guidelines_status
+from fairlead.studio.settings import Settings
 from fairlead.studio.state import Database
 
 
@@ -33,7 +34,7 @@ class WorkList(BaseModel):
     campaigns: list[WorkCampaign]
 
 
-def list_work(database: Database, viewer: Viewer, *, utc_offset_min: int) -> list[LabellerCampaign]:
+def list_work(database: Database, settings: Settings, viewer: Viewer) -> list[LabellerCampaign]:
     """The campaigns in which the viewer labels, with their pace; those with open items first."""
     labelled = {
         campaign_id: membership.paused
@@ -41,7 +42,7 @@ def list_work(database: Database, viewer: Viewer, *, utc_offset_min: int) -> lis
         if roles.suffices(membership.role, "labeller")
     }
     with database.read() as connection:
-        return labeller_stats.list_campaigns(connection, viewer.rater, labelled, utc_offset_min)
+        return labeller_stats.list_campaigns(connection, viewer.rater, labelled, settings.zone)
 
 
 def to_work_list(work: list[LabellerCampaign]) -> WorkList:

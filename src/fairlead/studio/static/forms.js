@@ -10,17 +10,29 @@
 //   a textarea with data-list            a list of its lines.
 //   a field with data-json               its value, parsed as JSON.
 //   data-empty="null", data-empty="leave"   an empty field is null, or left out; otherwise "".
+//   data-times="60"                      shown in another unit: minutes here, seconds in the API.
+//   data-none="0"                        what the field shows for null.
 //
 //   data-then="reload"          reload the page afterwards.
 //   data-then="/path/{slug}"    open a page, filled in from the response.
 //   data-then="#id"             show an element; [data-fill="key"] inside it are filled in from the response.
 //   data-done="Saved"           show a notice.
 //   data-on="change"            send whenever a field changes; if refused, the fields are reset.
+//   data-changes                send only what differs from the page as it was loaded, and hidden fields.
+//   data-was="role"             also send, as `was`, the value that this field had.
 //   data-holds="id"             disable a button on each change, until the page replaces the button.
 //   data-confirm="Delete it?"   ask first.
 //
+// Two people may have the same form open.  When the server answers that a value is stale, the form takes over
+// what the other person has changed.  It is sent again if that are other fields; otherwise the user decides.
+//
+//   data-draft="key"            keep in this browser what is typed, and ask before the page is left.
+//   data-draft-until="/c/"      of a form that the browser sends itself: the path of the page that follows.
+//
 // Buttons: data-opens="id" opens a dialog, data-closes closes its own, data-copy copies the text before it.
 
+import { bodyOf, isChanged, namedFields, setLoaded, snapshotOf, takeOver } from "./form-values.js";
+import { keepDrafts, showChanges } from "./form-drafts.js";
 import { pathInStudio, root } from "./root.js";
 
 const NOTICE_MS = 3500;
@@ -30,6 +42,7 @@ class Refused extends Error {
   constructor(error) {
     super(error.message);
     this.fields = error.fields || (error.field ? { [error.field]: error.message } : {});
+    this.current = error.code === "stale" ? error.current : null;
   }
 }
 
@@ -43,6 +56,7 @@ async function send(method, path, body) {
     body: body === undefined ? undefined : JSON.stringify(body),
   });
   if (response.status === 401) {
+    dispatchEvent(new Event("session-ended")); // what was typed is kept, so leaving the page need not ask
     location.assign(`${root}/login?next=${encodeURIComponent(pathInStudio() + location.search)}`);
     return new Promise(() => {}); // nothing more happens before the login page opens
   }
@@ -61,38 +75,6 @@ function toast(text, kind = "good") {
   setTimeout(() => box.remove(), kind === "fault" ? ERROR_NOTICE_MS : NOTICE_MS);
 }
 
-// ---------------------------------------------------------------- from fields to a body
-
-function bodyOf(form) {
-  const body = {};
-  for (const field of form.elements) {
-    const isUnchecked = field.type === "radio" && !field.checked;
-    if (!field.name || field.disabled || field.name === "csrf" || isUnchecked) continue;
-    if ("list" in field.dataset && field.type !== "textarea") {
-      body[field.name] ??= [];
-      if (field.checked) body[field.name].push(field.value);
-      continue;
-    }
-    const value = valueOf(field);
-    if (value !== undefined) body[field.name] = value;
-  }
-  return body;
-}
-
-// The value of a field as JSON; undefined if it is left out.
-function valueOf(field) {
-  const { dataset, type, value } = field;
-  if ("list" in dataset) {
-    const lines = value.split("\n").map((line) => line.trim());
-    return lines.filter(Boolean);
-  }
-  if ("json" in dataset) return JSON.parse(value);
-  if (type === "checkbox") return field.checked;
-  if (value === "" && dataset.empty === "leave") return undefined;
-  if (value === "" && (dataset.empty || type === "number")) return null;
-  return type === "number" ? Number(value) : value;
-}
-
 // ---------------------------------------------------------------- sending
 
 const sending = new Map(); // form -> whether a field has changed since it was sent
@@ -105,23 +87,33 @@ async function submit(form) {
   }
   if (question && !confirm(question)) return;
   const [method, path] = api.split(" ");
-  const body = bodyOf(form);
-  const buttons = form.querySelectorAll("button");
-  const sentOptions = [...form.querySelectorAll("option:checked")];
-  let leavesPage = false;
   clearErrors(form);
+  const body = bodyOf(form);
+  if (!body) {
+    toast("Nothing has changed");
+    return;
+  }
+  const buttons = form.querySelectorAll("button");
+  const sent = snapshotOf(form);
+  let leavesPage = false;
   sending.set(form, false);
   buttons.forEach((button) => (button.disabled = true));
   try {
     const hasBody = method !== "DELETE" && Object.keys(body).length > 0;
     const response = await send(method, path, hasBody ? body : undefined);
     if (notice) toast(notice);
+    setLoaded(sent);
+    const version = namedFields(form).find((field) => field.type === "hidden" && field.name === "version");
+    if (version && response.version) version.value = response.version;
     form.dispatchEvent(new CustomEvent("done", { bubbles: true, detail: response }));
-    for (const option of form.querySelectorAll("option")) {
-      option.defaultSelected = sentOptions.includes(option);
-    }
     if (target) leavesPage = follow(target, response);
   } catch (error) {
+    if (error instanceof Refused && error.current && showStale(form, error)) {
+      sending.delete(form);
+      buttons.forEach((button) => (button.disabled = false));
+      await submit(form);
+      return;
+    }
     if (error instanceof Refused) showErrors(form, error);
     else toast("The studio cannot be reached. Nothing was changed. Try again.", "fault");
     if (trigger === "change" && !sending.get(form)) form.reset();
@@ -131,6 +123,15 @@ async function submit(form) {
   const hasChanged = sending.get(form);
   sending.delete(form);
   if (hasChanged) await submit(form);
+}
+
+// Shows what somebody else has changed.  Returns whether the form can be sent again as it is.
+function showStale(form, error) {
+  const { taken, kept } = takeOver(form, error.current);
+  if (!("changes" in form.dataset)) return false;
+  error.message = ""; // the notice says it
+  showChanges(form, taken, kept);
+  return kept.length === 0 && namedFields(form).some(isChanged);
 }
 
 // What `data-then` asks for.  Returns whether the page is left.
@@ -157,6 +158,7 @@ function follow(target, response) {
 
 // Shows each message below its field; messages without a field go above the form or into a notice.
 function showErrors(form, error) {
+  if (!error.message) return;
   let firstField = null;
   let allShown = true;
   for (const [name, message] of Object.entries(error.fields)) {
@@ -211,6 +213,8 @@ document.addEventListener("change", (event) => {
   if (form?.dataset.on === "change") submit(form);
   if (form?.dataset.holds) document.getElementById(form.dataset.holds).disabled = true;
 });
+
+keepDrafts();
 
 // A page restored by "back" would keep its buttons disabled.
 addEventListener("pageshow", (event) => event.persisted && location.reload());

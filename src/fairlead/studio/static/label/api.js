@@ -86,7 +86,7 @@ export function createApi(config) {
   let lastChoice = Promise.resolve();
 
   return {
-    /** @param {{count: number, utc_offset_min: number}} body */
+    /** @param {{count: number}} body */
     next: (body) => call("POST", "/next", { body }),
 
     /** @param {string} token */

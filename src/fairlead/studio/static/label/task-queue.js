@@ -75,8 +75,7 @@ export class TaskQueue {
     this.isFilling = true;
     clearTimeout(this.timer);
     try {
-      const utcOffset = -new Date().getTimezoneOffset();
-      const response = await this.api.next({ count: this.#numWanted(), utc_offset_min: utcOffset });
+      const response = await this.api.next({ count: this.#numWanted() });
       this.failures = 0;
       this.screen.received(response);
       for (const task of response.assignments) await this.#add(task);
