@@ -17,6 +17,8 @@ ROWS: list[tuple[str, dict[str, Any], object]] = [
     ("openai", {"messages": json.dumps([USER, SAYS_4])}, Demonstration((), ASKED + FOUR)),  # as in CSV files
     ("openai", {"messages": [USER, SAYS_4], "label": "False"}, Binary(ASKED, FOUR, False)),
     ("openai", {"messages": [USER, SAYS_4], "label": 1}, Binary(ASKED, FOUR, True)),
+    ("openai", {"messages": [USER, SAYS_4], "label": "rejected"}, Binary(ASKED, FOUR, False)),
+    ("openai", {"messages": [USER, SAYS_4], "label": "thumbs_up"}, Binary(ASKED, FOUR, True)),
     (
         "openai",
         {"messages": [USER, SAYS_4], "system": "Be brief."},
@@ -58,6 +60,13 @@ def test_a_row_is_recognised_and_converted(format: str, row: dict[str, Any], rec
             {"messages": [USER, SAYS_4], "label": 1, "kto_tag": False},
             "label: 1: contradicts kto_tag",
         ),
+        ("openai", {"messages": [USER, SAYS_4], "label": -1}, "label: -1: says neither good nor bad"),
+        (
+            "openai",
+            {"messages": [USER, SAYS_4 | {"training": False}]},
+            "messages[1].training: false: is not read, and would be lost",
+        ),
+        ("openai", {"messages": [{"text": "2 + 2?"}]}, 'messages[0]: {"text": "2 + 2?"}: is a turn without'),
         ("openai", {"messages": [USER], "label": True}, "messages[0]: is not an answer, but has a label"),
         ("openai", {"messages": [USER, SAYS_4 | {"rating": 1}]}, "messages[1].rating: 1: is not read"),
         ("openai", {"messages": [USER, SAYS_4], "prompt": "3 + 3?"}, 'prompt: "3 + 3?": is not in the conv'),

@@ -7,7 +7,7 @@ import pytest
 
 from data.test_importer import lines, rows
 from fairlead.core.errors import DataError
-from fairlead.data import importer
+from fairlead.data import column_map, importer
 from fairlead.data.column_meaning import meaning_of
 
 CHAT = {"messages": [{"role": "user", "content": "2 + 2?"}, {"role": "assistant", "content": "4"}]}
@@ -43,6 +43,10 @@ def test_a_column_that_carries_meaning_stops_the_import(tmp_path: Path, column: 
         ({"the_system_text": "Sing."}, "with --map system=the_system_text; or leave it out"),
         ({"is_wrong": True}, "would be lost. Leave it out on purpose with --ignore is_wrong."),
         ({"ok": False}, "with --map label=ok; or leave it out"),
+        ({"thumb": "up"}, "with --map label=thumb; or leave it out"),
+        ({"feedback": "👎"}, "with --map label=feedback; or leave it out"),
+        ({"accepted": "false"}, "with --map label=accepted; or leave it out"),  # text, as in CSV files
+        ({"rating": "4"}, "with --map score=rating --scale 1:5; or leave it out"),
         ({"images": ["a.png"]}, "would be lost. Leave it out on purpose with --ignore images."),
     ],
 )
@@ -51,6 +55,41 @@ def test_the_remedy_names_an_option_that_reads_the_column(
 ) -> None:
     with pytest.raises(DataError, match=remedy):
         imported(tmp_path, {"prompt": "2 + 2?", "completion": "4"} | columns)
+
+
+@pytest.mark.parametrize(("column", "value"), [("thumb", "down"), ("feedback", "👎"), ("accepted", "false")])
+def test_the_named_option_reads_the_column(tmp_path: Path, column: str, value: str) -> None:
+    row = {"prompt": "2 + 2?", "completion": "5", column: value}
+    [written] = imported(tmp_path, row, columns=column_map.parse([f"label={column}"], []))
+    assert written["label"] is False
+
+
+@pytest.mark.parametrize(
+    "columns",
+    [
+        {"status": "rejected"},
+        {"judge": "bad"},
+        {"label_name": "negative"},
+        {"feedback_type": "thumbs_down"},
+        {"label_id": 0},
+        {"rating_level": 1},
+        {"desirable": False},
+        {"like": False},
+        {"polarity": -1},
+        {"hallucinated": True},
+        {"background": "A sum."},
+    ],
+)
+def test_what_judges_an_answer_or_completes_a_question_is_not_put_aside(
+    tmp_path: Path, columns: dict[str, Any]
+) -> None:
+    with pytest.raises(DataError, match=f"does not read {next(iter(columns))} = "):
+        imported(tmp_path, {"prompt": "2 + 2?", "completion": "5"} | columns)
+
+
+def test_notes_with_words_of_judgements_travel(tmp_path: Path) -> None:
+    notes = {"subset": "helpful", "category": "negative", "direction": "up", "label_source": "people"}
+    assert imported(tmp_path, CHAT | notes) == [CHAT | {"metadata": notes}]
 
 
 def test_a_column_without_a_value_stops_nothing(tmp_path: Path) -> None:

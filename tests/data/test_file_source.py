@@ -201,6 +201,26 @@ def test_a_file_that_is_no_text_is_named_for_what_it_is(
     assert str(caught.value).startswith(f"{tmp_path / 'a.jsonl'}: {expected}")
 
 
+@pytest.mark.parametrize("name", ["a.parquet", "a.arrow", "a.jsonl.gz", "a.jsonl.zst"])
+@pytest.mark.parametrize(
+    ("content", "expected"),
+    [
+        (
+            b"version https://git-lfs.github.com/spec/v1\n",
+            "is a Git LFS pointer, not the file. Fetch it with",
+        ),
+        (b"<!doctype html>", "is a web page, perhaps of an error. Download the file again."),
+        (b"", "is empty. Copy or download the file again."),
+    ],
+)
+def test_what_a_download_left_in_place_of_bytes_is_named(
+    tmp_path: Path, name: str, content: bytes, expected: str
+) -> None:
+    (tmp_path / name).write_bytes(content)
+    with pytest.raises(DataError, match=expected):
+        list(file_source.read_file_rows(tmp_path / name))
+
+
 def test_a_row_of_any_length_does_not_fill_the_memory(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -135,6 +135,29 @@ def test_a_row_of_another_kind_is_a_bad_row(tmp_path: Path) -> None:
         importer.import_file(rows(PAIR, {"prompt": "2 + 2?", "completion": "4"}), tmp_path / "out.jsonl")
 
 
+@pytest.mark.parametrize(
+    ("first", "later"),
+    [
+        ({"prompt": "1 + 1?", "completion": "2"}, PAIR),
+        ({"prompt": "1 + 1?", "completion": None}, {"prompt": "2 + 2?", "completion": "4"}),
+        ({"prompt": "1 + 1?"}, PAIR),
+        ({"prompt": "1 + 1?"}, {"prompt": "2 + 2?", "completion": "5", "label": False}),
+    ],
+)
+def test_the_kind_of_the_first_row_costs_no_later_row_its_answers(
+    tmp_path: Path, first: dict[str, Any], later: dict[str, Any]
+) -> None:
+    with pytest.raises(DataError, match=r"in.jsonl:2: is a .*, not a .*with --kind \w+ --drop"):
+        importer.import_file(rows(first, later), tmp_path / "out.jsonl")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_rankings_beside_comparisons_give_comparisons(tmp_path: Path) -> None:
+    ranking = {"prompt": "1 + 1?", "completions": ["3", "2"], "ranks": [2, 1]}
+    assert importer.import_file(rows(PAIR, ranking), tmp_path / "out.jsonl").num_written == 2
+    assert lines(tmp_path / "out.jsonl")[1]["chosen"] == [{"role": "assistant", "content": "2"}]
+
+
 def test_a_file_of_another_kind_is_one_sentence(tmp_path: Path) -> None:
     demonstration = {"prompt": "2 + 2?", "completion": "4"}
     with pytest.raises(DataError) as caught:

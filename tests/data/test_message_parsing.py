@@ -7,7 +7,7 @@ import pytest
 
 from fairlead.data.parsing import parse_row
 from fairlead.data.records import Demonstration, Message, ToolCall
-from fairlead.data.row_problem import RowLocation
+from fairlead.data.row_problem import BadRow, RowLocation
 
 WHERE = RowLocation("rows.jsonl", 7)
 CALL = {"id": "call_1", "type": "function", "function": {"name": "add", "arguments": '{"a": 2, "b": 2}'}}
@@ -72,3 +72,22 @@ def test_a_single_message_can_be_left_untrained(mark: dict[str, Any]) -> None:
     record = parse_row("demonstration", {"messages": turns}, WHERE)
     assert isinstance(record, Demonstration)
     assert [turn.trained for turn in record.completion] == [True, False, True, True]
+
+
+@pytest.mark.parametrize(
+    ("content", "expected"),
+    [
+        (None, "messages[1].content: is missing. Fill it in, or drop the row"),
+        (
+            [{"type": "image"}, {"type": "text", "text": "4"}],
+            "images, sound, video or files cannot be trained",
+        ),
+        ([{"type": "input_audio", "input_audio": {}}], "cannot be trained. Drop the row with --drop."),
+        (4, "messages[1].content: 4: is not a string. Write text in quotes."),
+    ],
+)
+def test_contents_that_are_no_text_are_refused_for_what_they_are(content: object, expected: str) -> None:
+    turns = [*ASKED, {"role": "assistant", "content": content}]
+    with pytest.raises(BadRow) as caught:
+        parse_row("demonstration", {"messages": turns}, WHERE)
+    assert expected in str(caught.value)

@@ -74,3 +74,17 @@ def test_a_step_label_that_is_neither_right_nor_wrong_is_refused() -> None:
 def test_lists_may_be_text_as_in_csv_files() -> None:
     row = {"prompt": "2 + 2?", "completions": '["4", "5"]', "ranks": "[1, 2]"}
     assert converted("plain", row) == Ranking(ASKED, (FOUR, FIVE), (1, 2))
+
+
+@pytest.mark.parametrize(
+    ("row", "expected"),
+    [
+        ({"prompt": 5, "completion": "4"}, "prompt: 5: is not a string. Write text in quotes."),
+        (
+            {"prompt": {"text": "2 + 2?"}, "completion": "4"},
+            'prompt[0]: {"text": "2 + 2?"}: is a turn without',
+        ),
+    ],
+)
+def test_a_prompt_that_is_no_text_is_named(row: dict[str, Any], expected: str) -> None:
+    assert problem("plain", row).startswith(expected)

@@ -11,10 +11,12 @@ from typing import Any, Literal
 Meaning = Literal["question", "answer"]
 
 # Words of columns that belong to the question: without them it is another question.
+TEXTS = """article articles background context contexts ctx document documents evidence knowledge
+    paragraph paragraphs passage passages persona profile scenario schema""".split()
 QUESTION_WORDS = frozenset(
-    """audio context conversation conversations developer dialog dialogue document documents
-    functions history image images input inputs instruction instructions messages passage
-    persona prompt query question system tool tools turn turns""".split()
+    """audio conversation conversations developer dialog dialogue functions history image images input inputs
+    instruction instructions messages prompt query question system tool tools turn turns""".split()
+    + TEXTS
     + "video videos".split()
 )
 # Words of columns that hold an answer.
@@ -25,19 +27,25 @@ ANSWERS = """answer answers choice choices chosen completion completions correct
 JUDGEMENTS = """accepted annotation annotations annotator approved feedback grade kto label labels mask
     preference preferences preferred rank ranking ranks rating ratings reject reward rewards
     score scores verdict weight""".split()
-LIKES = """bad best better disliked dislikes downvotes good liked likes loser margin missing stars
-    thumb thumbs upvotes vote votes win winner worse worst""".split()
-QUALITIES = """coherence complexity correct correctness harmful harmless harmlessness helpful helpfulness
-    honesty judgement judgment quality safe safety targets thinking thought thoughts toxic
-    toxicity train truthfulness verbosity weights""".split()
-OUTCOMES = """accept fail failed gold invalid ok okay pass passed right satisfaction satisfied sentiment
-    success successful useful valid verified wrong""".split()
+LIKES = """bad best better desirable dislike disliked dislikes downvote downvoted downvotes good like
+    liked likes loser margin missing points stars thumb thumbs thumbsdown thumbsup undesirable upvote
+    upvoted upvotes vote votes win winner worse worst""".split()
+QUALITIES = """accuracy accurate coherence complexity correct correctness factuality fluency harmless
+    harmlessness helpful helpfulness honesty judged judgement judgment quality relevance safe safety targets
+    thinking thought thoughts train trainable training truthfulness verbosity weights""".split()
+FAULTS = """flag flagged hallucinated hallucination hallucinations harmful inaccurate incorrect offensive
+    toxic toxicity unhelpful unsafe wrong""".split()
+OUTCOMES = """accept advantage advantages decision evaluation evaluations fail failed gold
+    invalid ok okay pass passed polarity right satisfaction satisfied sentiment success successful useful
+    valid verified""".split()
 # Words of judgements that say the opposite of "good".
 NEGATIVE_WORDS = frozenset(
-    """bad dislike disliked dislikes down downvotes error fail failed harmful invalid reject rejected toxic
-    unsafe worse worst wrong""".split()
+    """bad dislike disliked dislikes down downvote downvoted downvotes error fail failed flag flagged
+    hallucinated hallucination hallucinations harmful inaccurate incorrect invalid offensive reject rejected
+    thumbsdown toxic undesirable unhelpful unsafe worse worst wrong""".split()
 )
-ANSWER_WORDS = frozenset(ANSWERS + JUDGEMENTS + LIKES + QUALITIES + OUTCOMES)
+JUDGEMENT_WORDS = frozenset(JUDGEMENTS + LIKES + QUALITIES + FAULTS + OUTCOMES)
+ANSWER_WORDS = JUDGEMENT_WORDS | {*ANSWERS}
 # A last word that makes the column a note about something: `answer_model`, `prompt_id`, `response_length`.
 NOTE_WORDS = frozenset(
     """at author category count created dataset date difficulty digest domain format generator hash
@@ -46,6 +54,8 @@ NOTE_WORDS = frozenset(
     subset tag tags task template time timestamp title tokens topic type types""".split()
     + "src uid url uuid version year".split()
 )
+# Last words under which a number is the judgement itself rather than a note about it.
+LEVELS = frozenset("id idx index level type".split())
 
 
 def is_note(column: str, value: object = None) -> bool:
@@ -55,6 +65,12 @@ def is_note(column: str, value: object = None) -> bool:
         return False
     if words[-1] in ("turn", "turns") and type(value) is int:
         return True  # the number of turns
+    if (
+        {"label", "rating", "grade"} & {*words[:-1]}
+        and words[-1] in LEVELS
+        and isinstance(value, int | float)
+    ):
+        return False  # label_id = 0 is the label itself
     if isinstance(value, dict) and not (ANSWER_WORDS | QUESTION_WORDS).isdisjoint(words):
         return False  # reward_model = {"ground_truth": "4"} is more than the name of a model
     return words[-1] in NOTE_WORDS or words[0] in ("num", "n", "unnamed") or words == ["key"]
@@ -68,6 +84,11 @@ def meaning_of(column: str, value: object = None) -> Meaning | None:
     if not ANSWER_WORDS.isdisjoint(words):  # "response_to_the_question" and "system_response" are answers
         return "answer"
     return "question" if not QUESTION_WORDS.isdisjoint(words) else None
+
+
+def is_judgement(column: str) -> bool:
+    """Whether the name says that the column judges an answer, rather than holds one."""
+    return not JUDGEMENT_WORDS.isdisjoint(_words(column))
 
 
 def is_negative(column: str) -> bool:

@@ -73,6 +73,7 @@ def row_suffix(path: Path) -> str | None:
 def _table_rows(path: Path, suffix: str) -> Iterator[SourceRow]:
     if not path.is_file():
         open(path, "rb").close()  # raises the error that says why
+    text_source.refuse_stand_in(path)
     arrow_source = text_source.load_arrow_source(path)
     read = arrow_source.read_parquet if suffix == ".parquet" else arrow_source.read_arrow
     for number, row in read(path):

@@ -19,17 +19,19 @@ from typing import Any, NamedTuple
 from fairlead.core.errors import ConfigError, DataError
 from fairlead.core.plural import counted, left_out_text
 from fairlead.data.column_map import ColumnMap
-from fairlead.data.column_meaning import is_negative, is_note, meaning_of, without_blanks
+from fairlead.data.column_meaning import is_judgement, is_negative, is_note, meaning_of, without_blanks
 from fairlead.data.file_source import SourceRow
-from fairlead.data.formats import score_table
+from fairlead.data.formats import feedback, score_table
 from fairlead.data.formats.format import LeftOut
 from fairlead.data.formats.registry import FORMATS as FORMATS
 from fairlead.data.formats.registry import first_format as first_format
+from fairlead.data.formats.turns import label_of
 from fairlead.data.kind_conversion import as_kind, can_become
 from fairlead.data.kind_names import kind_plural
 from fairlead.data.record_reader import ParsedRow
 from fairlead.data.record_writer import write_rows
 from fairlead.data.records import (
+    COLUMNS_BY_KIND,
     RECORD_KINDS,
     Prompt,
     Record,
@@ -48,6 +50,8 @@ from fairlead.data.row_problem import (
 from fairlead.data.row_sample import sample_rows
 
 NUM_SAMPLE = 100  # rows from which the format is guessed
+
+NATIVE_COLUMNS = frozenset().union(*COLUMNS_BY_KIND.values())
 
 # Columns beside a record that keep their place, because evaluations read them there (`pair_metadata`).
 KEPT_COLUMNS = ("tags", "family", "shown_first")
@@ -227,13 +231,21 @@ def convert_row(
     try:
         converted = convert(row.value, row.where)
     except BadRow as error:
-        yield replace(error.problem, row=row.value)
+        yield replace(_with_map(error.problem), row=row.value)
         return
     for record in converted if isinstance(converted, list) else [converted]:
         if isinstance(record, LeftOut):
             yield LeftOutRow(row, record.reason)
         else:
             yield ParsedRow(row, record)
+
+
+def _with_map(problem: RowProblem) -> RowProblem:
+    """The problem of a missing column with the option that names another one in its place."""
+    if problem.why != "is missing" or problem.field not in NATIVE_COLUMNS or "--map" in problem.remedy:
+        return problem
+    remedy = f"{problem.remedy} Name the column with --map {problem.field}=COLUMN."
+    return replace(problem, remedy=remedy)
 
 
 def metadata_of(
@@ -267,8 +279,8 @@ def metadata_of(
         if column in rules.metadata | beside or column in tally.partly_read:
             travelling[column] = value
             continue
-        meaning = meaning_of(column, value)
-        if meaning is not None and isinstance(value, str) and value.strip() in _texts(record):
+        meaning = meaning_of(column, value) or ("answer" if feedback.is_verdict(column, value) else None)
+        if meaning is not None and _repeats(column, value, record):
             continue  # the record holds it already: data sets repeat the question or the answer
         if meaning == "answer" and kind == "prompt":
             tally.ignored.add(column)  # only the prompts were asked for
@@ -283,6 +295,14 @@ def metadata_of(
         raise _lost_columns_error(row.where, lost, format, source_kind)
     tally.metadata.update(travelling)
     return travelling
+
+
+def _repeats(column: str, value: object, record: Record) -> bool:
+    """Whether the record holds the text of the column, and not by chance: a rating of 4 is no answer "4"."""
+    if not isinstance(value, str) or value.strip() not in _texts(record):
+        return False
+    says_how_good = feedback.as_number(value) is not None or label_of(value) is not None
+    return not (says_how_good and is_judgement(column))
 
 
 def _texts(record: Record) -> set[str]:
@@ -319,9 +339,9 @@ def _map_option(column: str, value: object, kind: RecordKind) -> str | None:
         return f"--map system={column}"
     if kind != "demonstration" or is_negative(column):
         return None
-    if isinstance(value, bool) or value in (0, 1):
-        return None if column == "label" else f"--map label={column}"
-    if isinstance(value, int | float) and column != "score":
+    if column != "label" and label_of(value) is not None:
+        return f"--map label={column}"
+    if column != "score" and feedback.as_number(value) is not None:
         return f"--map score={column} --scale 1:5"
     return None
 
@@ -368,7 +388,9 @@ def _native_rows(
         metadata = metadata_of(parsed.row, parsed.record, format, kind, tally)
         tally.kind = tally.kind or kind_of_record(parsed.record)
         try:
-            records = as_kind(carry(*parsed, metadata), tally.kind, parsed.row.where)
+            records = as_kind(
+                carry(*parsed, metadata), tally.kind, parsed.row.where, is_asked_for=kind is not None
+            )
         except BadRow as error:
             yield replace(error.problem, row=parsed.row.value)
             continue

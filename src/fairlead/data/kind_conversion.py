@@ -1,6 +1,7 @@
 """Convert a record to another kind, where it holds what that kind needs."""
 
 from itertools import combinations
+from typing import NoReturn
 
 from fairlead.data.kind_names import kind_noun
 from fairlead.data.records import (
@@ -19,14 +20,19 @@ from fairlead.data.records import (
 from fairlead.data.row_problem import BadRow, RowLocation, reject_row
 
 
-def as_kind(record: Record, kind: RecordKind, where: RowLocation) -> list[Record]:
+def as_kind(
+    record: Record, kind: RecordKind, where: RowLocation, *, is_asked_for: bool = True
+) -> list[Record]:
     """Convert the record to another kind; raises BadRow if that is not possible.
 
+    A kind that was not asked for, but seen in the first row, may not cost a row its judgement or its answer.
     The list is empty for a ranking without two different answers of different rank.
     """
     source_kind = kind_of_record(record)
     if source_kind == kind:
         return [record]
+    if not is_asked_for and not (kind == "comparison" and isinstance(record, Ranking)):
+        _reject_another_kind(source_kind, kind, where)
     if kind == "prompt":
         return [Prompt(prompt_messages(record), **carried(record))]
     if kind == "demonstration" and isinstance(record, Comparison):
@@ -44,6 +50,10 @@ def as_kind(record: Record, kind: RecordKind, where: RowLocation) -> list[Record
         return [Demonstration(record.prompt, (answer,), **carried(record))]
     if kind == "comparison" and isinstance(record, Ranking):
         return _comparisons_of(record)
+    _reject_another_kind(source_kind, kind, where)
+
+
+def _reject_another_kind(source_kind: RecordKind, kind: RecordKind, where: RowLocation) -> NoReturn:
     reject_row(
         where,
         "",

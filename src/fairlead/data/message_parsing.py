@@ -12,6 +12,7 @@ from fairlead.data.row_problem import RowLocation, reject_row
 
 # Message keys that are refused rather than ignored, because ignoring them would change what is trained.
 REFUSED_KEYS = ("images", "image", "audio", "audios", "videos", "video")
+FOREIGN = "messages with images, sound, video or files"
 # The names under which data sets keep an assistant's reasoning.
 REASONING_KEYS = ("reasoning_content", "reasoning", "thinking")
 CALL_REMEDY = 'Write {"type": "function", "function": {"name": "add", "arguments": {"a": 2}}}.'
@@ -27,7 +28,7 @@ def parse_message(value: object, field: str, where: RowLocation) -> Message:
                 where,
                 f"{field}.{key}",
                 value[key],
-                "messages with images, sound or video cannot be trained",
+                f"{FOREIGN} cannot be trained",
                 "Drop the row with --drop.",
             )
     role, content = value.get("role"), value.get("content")
@@ -40,6 +41,11 @@ def parse_message(value: object, field: str, where: RowLocation) -> Message:
         reject_row(where, f"{field}.tool_calls", value.get("tool_calls"), why, "Correct the role.")
     if calls and content is None:
         content = ""
+    if content is None:
+        reject_row(where, f"{field}.content", None, "is missing", "Fill it in, or drop the row with --drop.")
+    if _has_foreign_part(content):
+        remedy = "Drop the row with --drop."
+        reject_row(where, f"{field}.content", content, f"{FOREIGN} cannot be trained", remedy)
     if not isinstance(content, str):
         reject_row(where, f"{field}.content", content, "is not a string", "Write text in quotes.")
     return Message(
@@ -50,6 +56,14 @@ def parse_message(value: object, field: str, where: RowLocation) -> Message:
         tool_call_id=_message_text(value, "tool_call_id", field, where) if role == "tool" else None,
         name=_message_text(value, "name", field, where),
         trained=_trained(value, role, field, where),
+    )
+
+
+def _has_foreign_part(content: object) -> bool:
+    """Whether a list of parts, as in OpenAI's API, has a part that is no text."""
+    return isinstance(content, list) and any(
+        isinstance(part, dict) and isinstance(part.get("type"), str) and "text" not in part["type"]
+        for part in content
     )
 
 

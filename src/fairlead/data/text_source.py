@@ -40,6 +40,17 @@ FOREIGN_MARKS = {
 }
 
 
+def refuse_stand_in(path: Path) -> None:
+    """Refuse a short text that a download left in place of a file of bytes."""
+    with open(path, "rb") as file:
+        beginning = file.read(BEGINNING_BYTES)
+    for mark, (what, remedy) in FOREIGN_MARKS.items():
+        if mark.isascii() and mark[:1] in b"<v" and beginning.startswith(mark):
+            raise DataError(f"{path}: is {what}. {remedy}")
+    if not beginning:
+        raise DataError(f"{path}: is empty. Copy or download the file again.")
+
+
 def open_text(path: Path) -> IO[bytes]:
     """The text of the file as UTF-8."""
     file = _unpacked(path)
@@ -125,6 +136,8 @@ def _decoded_beginning(beginning: bytes, encoding: str) -> bytes:
 
 
 def _unpacked(path: Path) -> IO[bytes]:
+    if path.name.lower().endswith(COMPRESSED):
+        refuse_stand_in(path)
     if path.name.lower().endswith(".zst"):
         return io.BufferedReader(load_arrow_source(path).open_zst(path))
     if path.name.lower().endswith(".gz"):

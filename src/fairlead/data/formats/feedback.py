@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any, TypeVar
 
+from fairlead.data.column_meaning import is_note
 from fairlead.data.formats.format import Conversion, Converter, LeftOut, Row
 from fairlead.data.parsing import build_comparison, check_turns, required_column
 from fairlead.data.records import (
@@ -37,6 +38,8 @@ BAD_WORDS = frozenset(
 
 # Values that say good or bad only together with a name: 1 under thumbs_down is a thumbs down.
 PLAIN_WORDS = frozenset({"1", "0", "-1", "true", "false", "yes", "no"})
+# Words that say other things too, such as a direction or a mood.
+UNCLEAR_WORDS = frozenset("right up down like positive negative great helpful".split())
 # Words of the names of thumbs.
 JUDGING_WORDS = frozenset(
     """acceptable accurate approval approved correct correctness feedback good helpful helpfulness like liked
@@ -142,6 +145,19 @@ def as_thumb(value: object) -> bool | None:
     word = re.sub(r"[\s_-]+(?=\D)", "", value.strip().lower()).replace("️", "")
     word = word.removesuffix(".0")
     return True if word in GOOD_WORDS else False if word in BAD_WORDS else None
+
+
+def is_verdict(name: str, value: object) -> bool:
+    """Whether text judges an answer, whatever its column is called: status = "rejected".
+
+    A note such as a category or a subset may have such a name too, unless the name itself says `label`.
+    """
+    thumb = as_thumb(value)
+    if thumb is None or not isinstance(value, str) or value.strip().lower() in PLAIN_WORDS:
+        return False
+    if not _words(name).isdisjoint(JUDGING_WORDS | {"label", "grade"}):
+        return True
+    return not is_note(name) and value.strip().lower() not in UNCLEAR_WORDS
 
 
 def asks_for_the_bad(name: str) -> bool:

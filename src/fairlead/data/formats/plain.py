@@ -38,7 +38,7 @@ BESIDE = frozenset({*SYSTEM_COLUMNS, "history"})
 
 
 def recognises(row: Row) -> bool:
-    return isinstance(row.get("prompt"), str | list)
+    return not is_blank(row.get("prompt"))  # a number or an object is reported by `convert`
 
 
 def convert(row: Row, where: RowLocation) -> Conversion:

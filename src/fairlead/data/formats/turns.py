@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from fairlead.data.column_meaning import is_blank, meaning_of
+from fairlead.data.formats import feedback
 from fairlead.data.formats.transcript import open_transcript
 from fairlead.data.row_problem import RowLocation, reject_row
 
@@ -42,8 +43,8 @@ TURN_KEYS = frozenset(
 )
 SYSTEM_COLUMNS = ("system", "system_prompt")
 LABELS: Mapping[object, bool] = {
-    **dict.fromkeys(("true", "1", "yes", "good", "up", "desirable"), True),
-    **dict.fromkeys(("false", "0", "no", "bad", "down", "undesirable"), False),
+    **dict.fromkeys(("true", "1", "yes", "good", "up", "desirable", "chosen", "1.0"), True),
+    **dict.fromkeys(("false", "0", "no", "bad", "down", "undesirable", "rejected", "0.0"), False),
 }
 
 
@@ -199,12 +200,18 @@ def label_of(value: object) -> bool | None:
         return value
     if isinstance(value, int | float):
         return bool(value) if value in (0, 1) else None
-    return LABELS.get(value.strip().lower()) if isinstance(value, str) else None
+    if not isinstance(value, str):
+        return None
+    label = LABELS.get(value.strip().lower())
+    # Beside -1, 0 may stand for neither, so numbers other than 0 and 1 say nothing.
+    return feedback.as_thumb(value) if label is None and feedback.as_number(value) is None else label
 
 
 def _turn(value: object, field: str, where: RowLocation) -> Turn:
     if not isinstance(value, dict):
         reject_row(where, field, value, "is not a turn", 'Write {"role": "user", "content": "…"}.')
+    if "role" not in value and "from" not in value:
+        reject_row(where, field, value, "is a turn without a role", 'Write {"role": "user", "content": "…"}.')
     key = "role" if "role" in value else "from"
     speaker = value.get(key)
     role = ROLE_OF.get(speaker.lower()) if isinstance(speaker, str) else None
