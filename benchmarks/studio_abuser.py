@@ -263,12 +263,17 @@ async def _drip(reader: asyncio.StreamReader, writer: asyncio.StreamWriter, *, h
     end = b"Content-Length: 100000\r\n\r\n" if has_body else b""
     with contextlib.suppress(OSError):
         writer.write(head + end)
-        ended = asyncio.ensure_future(reader.read())
+        ended = asyncio.ensure_future(_until_end(reader))
         while not ended.done():
             await writer.drain()
             await asyncio.wait([ended], timeout=1.0)
             writer.write(b" " if has_body else b"X-Slow: 1\r\n")
     writer.close()
+
+
+async def _until_end(reader: asyncio.StreamReader) -> None:
+    with contextlib.suppress(OSError):
+        await reader.read()
 
 
 if __name__ == "__main__":

@@ -106,6 +106,7 @@ PAGES: dict[str, Callable[[str], str]] = {
     "work": lambda slug: "/work",
     "me": lambda slug: "/me",
     "people": lambda slug: "/people",
+    "webhooks": lambda slug: "/webhooks",
     "runs": lambda slug: "/runs",
     "new campaign": lambda slug: "/new",
     "new task": lambda slug: "/new/task?kind=pairwise",
