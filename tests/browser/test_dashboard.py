@@ -97,7 +97,7 @@ def test_a_button_with_the_focus_is_not_taken_away(studio: Studio, browse: Brows
         flags.raise_flag(connection, task.id, ada.rater, reason="other", note="two")
     judge(studio, campaign, ada)
     expect(page.locator(".recent li")).to_have_count(1, timeout=SOON)  # the rest of the page has gone on
-    assert page.evaluate("document.activeElement.textContent.trim().startsWith('Resolve')")
+    assert page.evaluate("document.activeElement.textContent.trim().startsWith('Mark as settled')")
 
 
 def test_one_browser_holds_one_line_and_another_window_takes_over(studio: Studio, browse: Browse) -> None:
