@@ -61,8 +61,8 @@ def test_a_conversation_by_keyboard(studio: Studio, browse: Browse, server: Endp
     message.fill("What is a **ship**?")
     message.press("Enter")
     a, b = page.get_by_label("Answer A", exact=True), page.get_by_label("Answer B", exact=True)
-    expect(page.locator(".talk strong", has_text="ship")).to_be_visible()  # what was said is rendered
-    expect(page.locator(".pane :is(strong, em)")).to_have_count(2)  # and so are both answers
+    expect(page.locator(".thread .said")).to_have_text(["Be kind.", "What is a **ship**?"])  # as written
+    expect(page.locator(".pane :is(strong, em)")).to_have_count(2)  # both answers are formatted
     chosen = b.locator(".said").inner_text()
     page.keyboard.press("8")
     expect(page.get_by_role("radio", name="B much better")).to_be_checked()

@@ -4,9 +4,9 @@ import pytest
 from playwright.sync_api import Page, expect
 
 from browser.conftest import Browse, Studio, answer
-from browser.held_requests import HeldRequests, texts_of_api
+from browser.held_requests import texts_of_api
 from fairlead.data.records import Message
-from fairlead.labels import campaigns, flags
+from fairlead.labels import flags
 from fairlead.labels.campaigns import Campaign
 from fairlead.labels.items import NewItem
 
@@ -176,58 +176,6 @@ def test_the_better_answer_can_be_made_better_still(studio: Studio, browse: Brow
     page.keyboard.press("Control+Enter")
     [made] = studio.judged(campaign, wanted=1)
     assert made.value["edit"] == {"candidate": made.order[1], "text": "Paris."}
-
-
-def test_guidelines_say_what_changed_since_they_were_read(studio: Studio, browse: Browse) -> None:
-    campaign = studio.campaign("pairwise", items=2, guidelines="# Rules\n\nBe kind.\n")
-    ada = studio.person("Ada", campaign)
-    with studio.database.write() as connection:
-        campaigns.mark_guidelines_read(connection, campaign, ada.rater, 1)
-        campaigns.write_guidelines(connection, campaign, "# Rules\n\nBe kind.\n\nNever guess.\n", by="system")
-    page = browse(ada)
-    page.goto(f"{studio.url}/c/{campaign.slug}/label")
-    expect(page.locator("#guide-badge")).to_have_text("v2, changed")
-    page.keyboard.press("g")
-    drawer = page.get_by_role("complementary", name="Guidelines")
-    expect(drawer.get_by_text("changed since you read v1")).to_be_visible()
-    expect(drawer.locator(".guide-changes ins")).to_have_text("Never guess.")
-    expect(page.locator("#guide-badge")).to_have_text("v2", timeout=6000)  # open for long enough to be read
-    page.keyboard.press("Escape")
-    expect(drawer).to_be_hidden()
-    with studio.database.read() as connection:
-        assert campaigns.last_version_read(connection, campaign.id, ada.rater) == 2
-
-
-def test_guidelines_that_were_closed_before_they_came_are_not_read(studio: Studio, browse: Browse) -> None:
-    campaign = studio.campaign("pairwise", items=2)
-    page = browse(
-        studio.person("Ada", campaign), viewport={"width": 1000, "height": 900}
-    )  # where they do not open by themselves
-    page.clock.install()
-    page.goto(f"{studio.url}/c/{campaign.slug}/label")
-    expect(page.locator("body[data-ready]")).to_be_attached()
-    read: list[str] = []
-    held = HeldRequests(page, "**/guide")
-    page.on(
-        "request", lambda request: read.append(request.url) if request.url.endswith("/guide/read") else None
-    )
-    with page.expect_request("**/guide"):
-        page.locator("#open-guide").click()
-    page.keyboard.press("g")
-    with page.expect_response("**/guide") as came:
-        held[0].continue_()
-    came.value.finished()
-    for _ in range(2):
-        page.evaluate(
-            "fetch('/static/icon.svg').then((answer) => answer.text())"
-        )  # what was asked before has been seen by now
-        page.clock.run_for(10_000)
-    assert read == []
-    page.unroute("**/guide")
-    page.keyboard.press("g")
-    expect(page.locator("#guide .said")).to_be_visible()
-    with page.expect_request("**/guide/read"):
-        page.clock.run_for(10_000)
 
 
 def test_nothing_on_the_page_says_which_model_wrote_what(studio: Studio, browse: Browse) -> None:

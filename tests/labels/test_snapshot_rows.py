@@ -302,6 +302,7 @@ def aggregate(kind: str, values: list[dict[str, Any]], *answers: str) -> list[An
         currency="EUR",
         audience="",
         lease_s=60,
+        read_first=False,
         seed="seed",
         created_by=LEAD,
         created_at="",

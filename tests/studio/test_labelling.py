@@ -10,7 +10,7 @@ import web
 from fairlead.labels import campaigns
 from fairlead.labels.campaigns import Campaign
 from fairlead.labels.database import Database
-from fairlead.studio.services import labelling
+from fairlead.studio.services import labelling, own_answers
 from fairlead.studio.services.labelling import EXCERPT_LENGTH, GuidelinesStatus
 from labels.build import LEAD, open_campaign
 
@@ -214,3 +214,82 @@ def test_the_excerpt_of_a_draft(draft: dict[str, Any], excerpt: str) -> None:
 def test_guidelines_have_changed_when_a_later_version_exists(version: int, read: int, changed: bool) -> None:
     status = labelling.guidelines_status(version, read)
     assert status == GuidelinesStatus(version=version, read_version=read, changed=changed)
+
+
+def test_a_judgement_says_which_one_it_replaced(ben: httpx.Client) -> None:
+    (assignment,) = lease(ben)
+    token = assignment["token"]
+    assert ben.get(f"{URL}/tasks/{token}").json()["judgement"] is None
+    first = {"value": {"choice": 2}, "note": "short", "active_ms": 1000}
+    assert submit(ben, token, first).json()["replaced"] is None
+    assert ben.get(f"{URL}/tasks/{token}").json()["judgement"]["value"] == {"choice": 2}
+    for _ in range(2):  # repeated, it tells the same
+        replaced = submit(ben, token, key="key-67890").json()["replaced"]
+        assert (replaced["value"], replaced["note"]) == ({"choice": 2}, "short")
+
+
+def test_undo_reaches_back_over_what_is_open_already(ben: httpx.Client) -> None:
+    tokens = []
+    for n in range(3):
+        (assignment,) = lease(ben)
+        tokens.append(assignment["token"])
+        submit(ben, assignment["token"], key=f"key-{n:05}")
+    open_already: list[str] = []
+    for token in reversed(tokens):
+        again = ben.post(f"{URL}/undo", json={"open": open_already}).json()
+        assert again["token"] == token and again["draft"]["value"] == {"choice": 1}
+        open_already.append(token)
+    assert ben.post(f"{URL}/undo", json={"open": open_already}).status_code == 404
+    assert ben.post(f"{URL}/undo").json()["token"] == tokens[-1]
+
+
+def test_own_answers_are_listed_newest_first_and_by_page(
+    database: Database, campaign: Campaign, ben: httpx.Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(own_answers, "PER_PAGE", 2)
+    empty = ben.get(f"{URL}/answers").json()
+    assert (empty["answers"], empty["total"], empty["num_pages"]) == ([], 0, 1)
+    assert "No answers yet" in ben.get("/c/helpful-pairwise/answers").text
+    tokens = []
+    for n, choice in enumerate((1, 4, 7)):
+        (assignment,) = lease(ben)
+        tokens.append(assignment["token"])
+        body = {"value": {"choice": choice}, "note": f"note {n}", "active_ms": 1000}
+        submit(ben, assignment["token"], body, key=f"key-{n:05}")
+    newest = ben.get(f"{URL}/answers").json()
+    assert [one["token"] for one in newest["answers"]] == [tokens[2], tokens[1]]
+    assert [one["answer"] for one in newest["answers"]] == ["B better", "Tie, both good"]
+    assert (newest["total"], newest["page"], newest["num_pages"]) == (3, 1, 2)
+    for page in (2, 99):
+        oldest = ben.get(f"{URL}/answers", params={"page": page}).json()
+        assert [one["note"] for one in oldest["answers"]] == ["note 0"] and oldest["page"] == 2
+    shown = ben.get("/c/helpful-pairwise/answers").text
+    assert f"/c/helpful-pairwise/label?task={tokens[2]}" in shown and "Page 1 of 2" in shown
+    submit(ben, tokens[0], {"value": {"cannot": "judge"}}, key="key-again")
+    assert ben.get(f"{URL}/answers").json()["answers"][0]["answer"] == "Cannot be judged"
+    ben.post(f"{URL}/tasks/{tokens[0]}/skip", json={"reason": "unclear"})
+    assert ben.get(f"{URL}/answers").json()["total"] == 2
+
+
+def test_nobody_lists_the_answers_of_somebody_else(
+    app: FastAPI, database: Database, ben: httpx.Client
+) -> None:
+    (assignment,) = lease(ben)
+    submit(ben, assignment["token"])
+    cy = web.browser(app, database, web.person(database, "Cy", helpful_pairwise="labeller"))
+    assert cy.get(f"{URL}/answers").json()["total"] == 0
+
+
+def test_a_campaign_that_requires_reading_gives_nothing_before(
+    database: Database, campaign: Campaign, ben: httpx.Client
+) -> None:
+    with database.write() as connection:
+        campaigns.change(connection, campaign, by=LEAD, read_first=True)
+    response = ben.post(f"{URL}/next", json={}).json()
+    assert (response["assignments"], response["must_read"]) == ([], True)
+    ben.post(f"{URL}/guide/read", json={"version": 1})
+    response = ben.post(f"{URL}/next", json={}).json()
+    assert (len(response["assignments"]), response["must_read"]) == (1, False)
+    with database.write() as connection:
+        campaigns.write_guidelines(connection, campaign, "# How to\nBe kind.", by=LEAD)
+    assert ben.post(f"{URL}/next", json={}).json()["must_read"] is True

@@ -13,6 +13,7 @@ from typing import Any, Literal
 
 from sqlalchemy import (
     JSON,
+    Boolean,
     Column,
     Connection,
     Float,
@@ -22,6 +23,7 @@ from sqlalchemy import (
     String,
     Table,
     Text,
+    false,
     func,
     insert,
     select,
@@ -50,6 +52,7 @@ campaign_table = Table(
     Column("currency", String(3), nullable=False),
     Column("audience", Text, nullable=False),
     Column("lease_s", Integer, nullable=False),
+    Column("read_first", Boolean, nullable=False, server_default=false()),
     Column("seed", String(40), nullable=False),
     Column("created_by", String(40), nullable=False),
     Column("created_at", String(27), nullable=False),
@@ -82,7 +85,7 @@ NEXT_STATES: Mapping[CampaignState, tuple[CampaignState, ...]] = {
     "closed": ("open",),
 }
 LONGEST_GUIDELINES = 100_000  # characters
-_CHANGEABLE_COLUMNS = ("name", "overlap", "pay_per_hour", "currency", "audience", "lease_s")
+_CHANGEABLE_COLUMNS = ("name", "overlap", "pay_per_hour", "currency", "audience", "lease_s", "read_first")
 
 
 @dataclass(frozen=True)
@@ -98,6 +101,7 @@ class Campaign:
     currency: str
     audience: str  # who should label; shown to raters
     lease_s: int  # seconds until a lease without a heartbeat expires
+    read_first: bool  # items are assigned only to raters who have read the latest guidelines
     seed: str  # for the order of items and answers
     created_by: str
     created_at: str
@@ -120,6 +124,7 @@ class CampaignSettings:
     currency: str = "EUR"
     audience: str = ""
     lease_s: int = 1800
+    read_first: bool = False
     guidelines: str = ""  # Markdown; the first version, empty for none
     slug: str | None = None  # derived from the name when None
     seed: str | None = None  # random when None
@@ -212,7 +217,7 @@ def change(connection: Connection, campaign: Campaign, *, by: str, **settings: A
     problems |= {
         name: "cannot be changed after the campaign was created"
         for name in settings
-        if name not in ("name", "audience", "pay_per_hour", "currency", "lease_s", "options")
+        if name not in ("name", "audience", "pay_per_hour", "currency", "lease_s", "read_first", "options")
     }
     if problems:
         raise Invalid(problems)
@@ -439,6 +444,7 @@ def _find_problems(settings: Mapping[str, Any]) -> dict[str, str]:
             lambda v: is_whole_number(v, 60, 86_400),
             "must be 1 minute to 24 hours (60 to 86,400 seconds)",
         ),
+        "read_first": (lambda v: isinstance(v, bool), "must be true or false"),
     }
     wrong = {
         name: problem

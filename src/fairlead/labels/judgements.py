@@ -214,13 +214,19 @@ def submit(
     return _from_row(row)
 
 
-def get_last(connection: Connection, campaign: Campaign, rater: str) -> tuple[Assignment, Judgement]:
+def get_last(
+    connection: Connection, campaign: Campaign, rater: str, *, without: Sequence[str] = ()
+) -> tuple[Assignment, Judgement]:
     """Get the rater's latest current judgement and its assignment, to be judged again.
 
-    Changes nothing.  Raises NotFound when the rater has no current judgement in the campaign.
+    `without` are assignments that are being judged again already.  Changes nothing.  Raises NotFound when the
+    rater has no other current judgement in the campaign.
     """
     query = select(judgement_table).where(
-        judgement_table.c.campaign_id == campaign.id, judgement_table.c.rater == rater, is_current()
+        judgement_table.c.campaign_id == campaign.id,
+        judgement_table.c.rater == rater,
+        judgement_table.c.token.not_in(without),
+        is_current(),
     )
     row = connection.execute(query.order_by(judgement_table.c.id.desc()).limit(1)).one_or_none()
     if row is None:
@@ -327,6 +333,14 @@ def list_of_items(connection: Connection, item_ids: Sequence[int]) -> list[Judge
     """All judgements of the items, oldest first, including superseded ones and withdrawals."""
     query = select(judgement_table).where(judgement_table.c.item_id.in_(item_ids))
     return [_from_row(row) for row in connection.execute(query.order_by(judgement_table.c.id))]
+
+
+def get_superseded(connection: Connection, judgement: Judgement) -> Judgement | None:
+    """The judgement that this one supersedes, if any."""
+    if judgement.supersedes is None:
+        return None
+    query = select(judgement_table).where(judgement_table.c.id == judgement.supersedes)
+    return _from_row(connection.execute(query).one())
 
 
 def get_current(connection: Connection, assignment_id: str) -> Judgement | None:

@@ -155,6 +155,7 @@ def create_app(
     # By e-mail address and network address, and by person for people who are signed in.  Several people may
     # share a network address.
     app.state.wrong_passwords = Limiter(opened, "password", limit=20)
+    app.state.wrong_names = Limiter(opened, "name", limit=20)  # by person, see `services.left_behind`
     app.state.wrong_clients = Limiter(opened, "client", limit=40)  # by network address: passwords and links
     _check_public_path(settings.path)
     access_control.check_routes((*API_ROUTERS, *PAGE_ROUTERS, *extra_routers))

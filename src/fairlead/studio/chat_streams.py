@@ -3,12 +3,15 @@
 Each answer is requested once, streamed to every reader, and stored when complete.
 An answer is requested when its turn is first read, and continues when the reader disconnects.
 If the server stops before an answer is complete, the next reader requests it again.
+
+Speed must not tell the models apart.  A reader gets both answers in step: as many characters of one as of the
+other, at one pace for every backend, and no more than the slower backend has written.
 """
 
 import asyncio
 import json
 import logging
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Collection
 from contextlib import aclosing
 from typing import Any, Literal
 
@@ -22,6 +25,8 @@ from fairlead.studio import safe_html
 from fairlead.studio.chat_backends import AnswerError, ChatBackends
 
 HEARTBEAT_S = 15.0
+CHARS_PER_S = 400.0  # about 100 tokens a second: slower than most backends, faster than people read
+TICK_S = 0.05
 MAX_CONCURRENT = 32  # answers that one process requests at once
 
 log = logging.getLogger(__name__)
@@ -44,8 +49,11 @@ class _PartialAnswer:
 class ChatStreams:
     """One per app, used on the app's event loop."""
 
-    def __init__(self, database: Database, backends: ChatBackends) -> None:
+    def __init__(
+        self, database: Database, backends: ChatBackends, *, chars_per_s: float = CHARS_PER_S
+    ) -> None:
         self._database = database
+        self._chars_per_tick = max(1, round(chars_per_s * TICK_S))
         self._backends = backends
         # (turn id, place) -> the answer and the task that generates it
         self._running: dict[tuple[int, int], tuple[_PartialAnswer, asyncio.Task[None]]] = {}
@@ -53,27 +61,33 @@ class ChatStreams:
 
     async def stream(self, turn: ChatTurn, messages: Messages) -> AsyncIterator[bytes]:
         """Both answers as server-sent events, piece by piece.  Each ends with its HTML, or with `failed`."""
-        waiting: dict[int, tuple[_PartialAnswer, int]] = {}  # place -> the answer, characters already sent
-        for answer in turn.answers:
-            if answer.text is not None:
+        if all(answer.text is not None for answer in turn.answers):
+            for answer in turn.answers:
+                assert answer.text is not None
                 yield frame(complete_answer(answer.place, answer.text, answer.finished))
-            else:
-                waiting[answer.place] = (self._request(turn.id, answer, messages), 0)
+            yield frame({"end": True})
+            return
+        waiting = {answer.place: self._partial(turn.id, answer, messages) for answer in turn.answers}
+        shown = 0  # characters of each answer that the reader has
         while waiting:
             # Taken before reading, so that no change is missed.
-            changes = [partial.changed for partial, _ in waiting.values()]
-            for place, (partial, num_sent) in list(waiting.items()):
-                if more := partial.text[num_sent:]:
+            changes = [partial.changed for partial in waiting.values()]
+            bound = _readable(waiting.values())
+            before, shown = shown, min(shown + self._chars_per_tick, bound)
+            for place, partial in list(waiting.items()):
+                if more := partial.text[before:shown]:
                     yield frame({"letter": task_kinds.letter(place), "more": more})
-                    waiting[place] = (partial, num_sent + len(more))
+                if partial.state == "running" or (partial.state == "done" and shown < len(partial.text)):
+                    continue
                 if partial.state == "done":
                     text, finished = await anyio.to_thread.run_sync(self._read_stored, turn.id, place)
                     yield frame(complete_answer(place, text, finished))
-                if partial.state == "failed":
+                else:
                     yield frame({"letter": task_kinds.letter(place), "failed": True})
-                if partial.state != "running":
-                    del waiting[place]
-            if waiting and not await _wait_for_any(changes, HEARTBEAT_S):
+                del waiting[place]
+            if shown < bound:
+                await asyncio.sleep(TICK_S)
+            elif waiting and not await _wait_for_any(changes, HEARTBEAT_S):
                 yield b": still here\n\n"
         yield frame({"end": True})
 
@@ -83,6 +97,13 @@ class ChatStreams:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
         await self._backends.close()
+
+    def _partial(self, turn_id: int, answer: ChatAnswer, messages: Messages) -> _PartialAnswer:
+        if answer.text is None:
+            return self._request(turn_id, answer, messages)
+        partial = _PartialAnswer()
+        partial.text, partial.state = answer.text, "done"
+        return partial
 
     def _request(self, turn_id: int, answer: ChatAnswer, messages: Messages) -> _PartialAnswer:
         """The running request for this answer, or a new one."""
@@ -125,6 +146,12 @@ class ChatStreams:
     def _read_stored(self, turn_id: int, place: int) -> tuple[str, bool | None]:
         with self._database.read() as connection:
             return chats.get_stored_answer(connection, turn_id, place)
+
+
+def _readable(partials: Collection[_PartialAnswer]) -> int:
+    """How many characters of each answer a reader may have: those that every running answer has reached."""
+    running = [len(partial.text) for partial in partials if partial.state == "running"]
+    return min(running) if running else max(len(partial.text) for partial in partials)
 
 
 def complete_answer(place: int, text: str, finished: bool | None) -> dict[str, Any]:

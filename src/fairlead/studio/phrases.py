@@ -3,6 +3,7 @@
 import math
 from collections.abc import Mapping
 from datetime import UTC, date, datetime, tzinfo
+from textwrap import shorten
 from typing import Any
 
 from fairlead.labels.datasheet import percent_text
@@ -25,6 +26,7 @@ __all__ = [
     "minute",
     "money",
     "number",
+    "own_answer",
     "pace",
     "percent",
     "share",
@@ -80,6 +82,16 @@ KIND_DESCRIPTIONS: dict[TaskKind, str] = {
 CURRENCIES = ("EUR", "USD", "GBP", "CHF", "JPY", "INR", "KES", "PHP")
 SYMBOLS = {"EUR": "€", "USD": "$", "GBP": "£", "JPY": "¥", "INR": "₹"}
 STRENGTHS = {1: "slightly better", 2: "better", 3: "much better"}
+CHOICES = {
+    1: "A much better",
+    2: "A better",
+    3: "A slightly better",
+    4: "tie, both good",
+    5: "tie, both bad",
+    6: "B slightly better",
+    7: "B better",
+    8: "B much better",
+}
 CANNOT = {"judge": "cannot be judged", "unsafe": "unsafe"}
 DASH = "–"
 MONTHS = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec")
@@ -210,6 +222,32 @@ def verdict(value: Mapping[str, Any]) -> str:
         turns = sorted((int(turn), judgement) for turn, judgement in value["turns"].items())
         return "; ".join(f"turn {turn + 1}: {verdict(judgement)}" for turn, judgement in turns)
     return f"{value.get('text', '')} written"
+
+
+def own_answer(value: Mapping[str, Any]) -> str:
+    """A judgement in words as its rater gave it, with the letters that the rater saw."""
+    if "cannot" in value:
+        words = CANNOT.get(str(value["cannot"]), "cannot be judged")
+    elif "choice" in value:
+        words = CHOICES[value["choice"]]
+    elif "ranks" in value:
+        words = _order_of_letters(value["ranks"])
+    elif "text" in value:
+        edited = f"{value['letter']} edited: " if "letter" in value else ""
+        words = edited + shorten(str(value["text"]), 200, placeholder=" …")
+    elif "score" in value or "label" in value or value.get("aspects") or value.get("turns"):
+        words = verdict(value)
+    else:
+        words = "conversation judged"
+    return words[:1].upper() + words[1:]
+
+
+def _order_of_letters(ranks: Mapping[str, int]) -> str:
+    """A, then B = C"""
+    places = sorted(set(ranks.values()))
+    return ", then ".join(
+        " = ".join(sorted(letter for letter, rank in ranks.items() if rank == place)) for place in places
+    )
 
 
 def _order(ranks: list[int | None]) -> str:

@@ -2,10 +2,10 @@
 
 from typing import Annotated
 
-from fastapi import APIRouter, Header, Path, Request
+from fastapi import APIRouter, Header, Path, Query, Request
 
 from fairlead.studio.access_control import Labeller
-from fairlead.studio.services import labelling
+from fairlead.studio.services import labelling, left_behind, own_answers
 from fairlead.studio.services import work as work_service
 from fairlead.studio.services.labelling import (
     AssignmentOut,
@@ -22,11 +22,14 @@ from fairlead.studio.services.labelling import (
     PreviewBody,
     ReadBody,
     SkipBody,
+    UndoBody,
     UnsentDrafts,
 )
+from fairlead.studio.services.left_behind import LeftBehindBody, LeftBehindTasks, TakeOverBody
+from fairlead.studio.services.own_answers import OwnAnswers
 from fairlead.studio.services.rendering import HtmlPreview
 from fairlead.studio.services.work import WorkList
-from fairlead.studio.state import Configured, Database
+from fairlead.studio.state import Configured, Database, Time
 
 router = APIRouter(tags=["labelling"])
 
@@ -103,18 +106,55 @@ def flag(slug: str, token: Token, body: FlagBody, viewer: Labeller, database: Da
 
 
 @router.post(CAMPAIGN + "/undo")
-def undo(slug: str, viewer: Labeller, database: Database) -> AssignmentOut:
+def undo(slug: str, viewer: Labeller, database: Database, body: UndoBody | None = None) -> AssignmentOut:
     """The last judged assignment, with the judgement as its draft.
 
-    Nothing changes until it is submitted again.
+    Nothing changes until it is submitted again.  Name the assignments that are open for changes already, to
+    get the one judged before them.
     """
-    return labelling.reopen_last_judgement(database, viewer)
+    return labelling.reopen_last_judgement(database, viewer, body or UndoBody())
+
+
+@router.get(CAMPAIGN + "/answers", name="own_answers")
+def list_own_answers(
+    slug: str,
+    viewer: Labeller,
+    database: Database,
+    page: Annotated[int, Query(ge=1, le=1_000_000)] = 1,
+) -> OwnAnswers:
+    """The viewer's own judgements in this campaign, newest first.
+
+    Submit another judgement of an assignment to correct it.
+    """
+    return own_answers.list_answers(database, viewer, page=page)
 
 
 @router.get(CAMPAIGN + "/drafts", name="parked")
 def list_drafts(slug: str, viewer: Labeller, database: Database) -> UnsentDrafts:
     """The viewer's unsent drafts in this campaign, last saved first."""
     return labelling.list_unsent_drafts(database, viewer)
+
+
+@router.post(CAMPAIGN + "/left-behind")
+def list_left_behind(
+    request: Request, slug: str, body: LeftBehindBody, viewer: Labeller, database: Database, now: Time
+) -> LeftBehindTasks:
+    """Whose the tasks are that the viewer's browser keeps from an earlier account."""
+    return left_behind.list_tasks(database, request.app.state.wrong_names, viewer, body, now=now)
+
+
+@router.post(TASK + "/take-over", status_code=204)
+def take_over(
+    request: Request,
+    slug: str,
+    token: Token,
+    body: TakeOverBody,
+    viewer: Labeller,
+    database: Database,
+    now: Time,
+) -> None:
+    """Continue a task of an earlier account that has the viewer's name, or the given one, and no password."""
+    left_behind.take_over(database, request.app.state.wrong_names, viewer, token, body.name, now=now)
 
 
 @router.get(CAMPAIGN + "/guide", name="guide")

@@ -1,13 +1,15 @@
-"""The labeller's list of work, and the labelling screen."""
+"""The labeller's list of work, the labelling screen, and the labeller's own answers."""
 
-from fastapi import APIRouter, Request, Response
+from typing import Annotated
+
+from fastapi import APIRouter, Query, Request, Response
 
 from fairlead.labels import task_kinds
 from fairlead.labels.flags import FLAG_REASONS
 from fairlead.labels.judgements import SKIP_REASONS
 from fairlead.studio import page_templates, phrases
 from fairlead.studio.access_control import Labeller, Person
-from fairlead.studio.services import work
+from fairlead.studio.services import own_answers, work
 from fairlead.studio.state import Configured, Database
 
 router = APIRouter()
@@ -22,6 +24,18 @@ def work_page(
 ) -> Response:
     entries = work.list_work(database, settings, viewer)
     return page_templates.page(request, "work.html", viewer, work=entries, kind_names=phrases.KIND_NAMES)
+
+
+@router.get("/c/{slug}/answers")
+def own_answers_page(
+    request: Request,
+    slug: str,
+    viewer: Labeller,
+    database: Database,
+    page: Annotated[int, Query(ge=1, le=1_000_000)] = 1,
+) -> Response:
+    answers = own_answers.list_answers(database, viewer, page=page)
+    return page_templates.page(request, "answers.html", viewer, own=answers)
 
 
 @router.get("/c/{slug}/label")

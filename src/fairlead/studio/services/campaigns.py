@@ -46,6 +46,9 @@ class CampaignOut(BaseModel):
     pay_per_hour: float | None = Field(description="Pay per hour of active time.")
     currency: str
     lease_s: int = Field(description="Seconds until a lease expires without a heartbeat.")
+    read_first: bool = Field(
+        description="Items are assigned only to raters who have read the latest guidelines."
+    )
     options: dict[str, Any] = Field(description="aspects, chips, points")
     created_at: str
     version: str = Field(description="Differs whenever a setting differs.")
@@ -64,6 +67,7 @@ class NewCampaign(BaseModel):
     pay_per_hour: float | None = None
     currency: ShortText = "EUR"
     lease_s: int = 1800
+    read_first: bool = False
     aspects: list[ShortText] = Field(
         [], max_length=50, description="For the kinds pairwise and aspects: what is judged separately."
     )
@@ -84,6 +88,7 @@ class CampaignChange(BaseModel):
     pay_per_hour: float | None = None
     currency: ShortText | None = None
     lease_s: int | None = None
+    read_first: bool | None = None
     overlap: int | None = None
     aspects: list[ShortText] | None = Field(None, max_length=50)
     chips: list[ShortText] | None = Field(None, max_length=50)

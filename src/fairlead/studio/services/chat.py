@@ -96,11 +96,13 @@ def choose_answer(
 
 
 def _turn_out(turn: ChatTurn) -> ChatTurnOut:
+    # Which answer was complete first tells how fast the models are: the stream shows both in step.
+    is_complete = all(answer.text is not None for answer in turn.answers)
     answers = [
         ChatAnswerOut(
             letter=task_kinds.letter(answer.place),
-            answer=None if answer.text is None else render_text(answer.text),
-            cut=answer.finished is False,
+            answer=render_text(answer.text) if is_complete and answer.text is not None else None,
+            cut=is_complete and answer.finished is False,
         )
         for answer in turn.answers
     ]

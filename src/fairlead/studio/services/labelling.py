@@ -34,6 +34,7 @@ from fairlead.studio.settings import Settings
 from fairlead.studio.state import Database
 
 EXCERPT_LENGTH = 140  # characters of a draft in the list of drafts
+MAX_OPEN = 200  # judgements that a page has open for changes
 
 ActiveMs = Annotated[
     int,
@@ -45,6 +46,7 @@ ActiveMs = Annotated[
 ]
 Line = Annotated[str, Field(max_length=200)]
 Json = dict[str, Any]
+Token = Annotated[str, Field(pattern=r"^[A-Za-z0-9_-]{1,32}$")]
 Note = Annotated[str, Field(max_length=LONGEST_NOTE)]
 
 
@@ -91,6 +93,8 @@ class AssignmentOut(BaseModel):
     guidelines: GuidelinesStatus
     expires_at: str
     draft: DraftBody | None
+    # The viewer's own judgement, if the assignment was judged before.  Another judgement supersedes it.
+    judgement: DraftBody | None = None
 
 
 class LabellerPaceOut(BaseModel):
@@ -114,6 +118,7 @@ class NextAssignments(BaseModel):
     assignments: list[AssignmentOut]  # fewer than requested when no items are left for this rater
     state: CampaignState
     paused: bool
+    must_read: bool  # no items are assigned until the viewer has read the latest guidelines
     mine: LabellerPaceOut
 
 
@@ -140,6 +145,12 @@ class JudgementStored(BaseModel):
     id: int
     late: bool  # the lease had expired; the judgement is stored all the same
     made_at: str
+    replaced: DraftBody | None  # the viewer's earlier judgement of this assignment, which this one supersedes
+
+
+class UndoBody(BaseModel):
+    # Tokens of assignments that are open for changes already: the last judgement before these is returned.
+    open: Annotated[list[Token], Field(max_length=MAX_OPEN)] = []
 
 
 class SkipBody(BaseModel):
@@ -190,7 +201,9 @@ def next_assignments(
 ) -> NextAssignments:
     campaign, rater = viewer.campaign, viewer.rater
     with database.write() as connection:
-        leased = [] if viewer.paused else leases.lease_items(connection, campaign, rater, count=body.count)
+        must_read = campaign.read_first and _guidelines_status(connection, campaign, rater).changed
+        may_lease = not viewer.paused and not must_read
+        leased = leases.lease_items(connection, campaign, rater, count=body.count) if may_lease else []
         # Read again: the state says why a list is empty.
         campaign = campaigns.get_by_id(connection, campaign.id)
     with database.read() as connection:  # a separate transaction keeps the write lock short
@@ -199,7 +212,11 @@ def next_assignments(
         status = _guidelines_status(connection, campaign, rater)
     views = [_assignment_out(campaign, assignment, status, saved.get(assignment.id)) for assignment in leased]
     return NextAssignments(
-        assignments=views, state=campaign.state, paused=viewer.paused, mine=LabellerPaceOut(**vars(pace))
+        assignments=views,
+        state=campaign.state,
+        paused=viewer.paused,
+        must_read=must_read,
+        mine=LabellerPaceOut(**vars(pace)),
     )
 
 
@@ -208,7 +225,12 @@ def get_assignment(database: Database, viewer: Viewer, assignment_id: str) -> As
     with database.read() as connection:
         assignment = assignments.get(connection, assignment_id, rater, campaign_id=campaign.id)
         draft = drafts.get_many(connection, rater, assignment_ids=[assignment_id]).get(assignment_id)
-        return _assignment_out(campaign, assignment, _guidelines_status(connection, campaign, rater), draft)
+        judgement = judgements.get_current(connection, assignment_id)
+        status = _guidelines_status(connection, campaign, rater)
+    shown = _assignment_out(campaign, assignment, status, draft)
+    if judgement is not None:
+        shown.judgement = _to_draft(campaign, assignment, judgement)
+    return shown
 
 
 def renew_lease(database: Database, viewer: Viewer, assignment_id: str) -> LeaseOut:
@@ -243,7 +265,14 @@ def submit_judgement(
         judgement = judgements.submit(
             connection, assignment_id, viewer.rater, NewJudgement(key=key, **body.model_dump())
         )
-    return JudgementStored(id=judgement.id, late=judgement.late, made_at=judgement.made_at)
+        replaced = judgements.get_superseded(connection, judgement)
+        assignment = assignments.get(connection, assignment_id, viewer.rater) if replaced else None
+    return JudgementStored(
+        id=judgement.id,
+        late=judgement.late,
+        made_at=judgement.made_at,
+        replaced=_to_draft(viewer.campaign, assignment, replaced) if replaced and assignment else None,
+    )
 
 
 def skip_item(database: Database, viewer: Viewer, assignment_id: str, body: SkipBody) -> None:
@@ -261,12 +290,13 @@ def flag_item(database: Database, viewer: Viewer, assignment_id: str, body: Flag
     return FlagRaised(id=flag_id)
 
 
-def reopen_last_judgement(database: Database, viewer: Viewer) -> AssignmentOut:
+def reopen_last_judgement(database: Database, viewer: Viewer, body: UndoBody) -> AssignmentOut:
     campaign, rater = viewer.campaign, viewer.rater
     with database.read() as connection:
-        assignment, judgement = judgements.get_last(connection, campaign, rater)
+        assignment, judgement = judgements.get_last(connection, campaign, rater, without=body.open)
         status = _guidelines_status(connection, campaign, rater)
-    return _assignment_out(campaign, assignment, status, _to_draft(campaign, assignment, judgement))
+    draft = _to_draft(campaign, assignment, judgement)
+    return _assignment_out(campaign, assignment, status, draft.model_dump())
 
 
 def list_unsent_drafts(database: Database, viewer: Viewer) -> UnsentDrafts:
@@ -346,14 +376,14 @@ def _join(messages: Messages) -> str:
     return "\n\n".join(f"**{message.role}**\n\n{message.content}" for message in messages)
 
 
-def _to_draft(campaign: Campaign, assignment: Assignment, judgement: Judgement) -> dict[str, Any]:
-    return {
-        "value": task_kinds.to_shown(campaign.kind, judgement.value, assignment.order),
-        "reasons": list(judgement.reasons),
-        "note": judgement.note,
-        "active_ms": judgement.active_ms,
-        "dwell_ms": judgement.dwell_ms,
-    }
+def _to_draft(campaign: Campaign, assignment: Assignment, judgement: Judgement) -> DraftBody:
+    return DraftBody(
+        value=task_kinds.to_shown(campaign.kind, judgement.value, assignment.order),
+        reasons=list(judgement.reasons),
+        note=judgement.note,
+        active_ms=judgement.active_ms,
+        dwell_ms=judgement.dwell_ms,
+    )
 
 
 def _guidelines_status(connection: Connection, campaign: Campaign, rater: str) -> GuidelinesStatus:

@@ -196,8 +196,9 @@ export class AnswerForm {
       this.#button("Flag", "flag", () => this.handlers.flag()),
       ...(this.cannotButtons ?? []),
     );
+    const extras = h("div.extras", null, details, taskButtons);
     const submit = h("div.go", null, this.hint, this.submitButton);
-    return h("div.dock-foot", null, this.#moreButton(view), details, taskButtons, submit);
+    return h("div.dock-foot", null, this.#moreButton(view), extras, submit);
   }
 
   /** On a phone, shows everything but the main question and Submit.  @param {View} view */

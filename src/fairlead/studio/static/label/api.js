@@ -112,7 +112,14 @@ export function createApi(config) {
       return call("POST", `/tasks/${token}/${what}`, { body, key, keepalive });
     },
 
-    undo: () => call("POST", "/undo"),
+    /** @param {string[]} open  tokens of answers that are open for changes already */
+    undo: (open) => call("POST", "/undo", { body: { open } }),
+
+    /** Whose the tasks of an earlier account are.  @param {string[]} tokens @param {string} name */
+    leftBehind: (tokens, name) => call("POST", "/left-behind", { body: { tokens, name } }),
+
+    /** @param {string} token @param {string} name */
+    takeOver: (token, name) => call("POST", `/tasks/${token}/take-over`, { body: { name } }),
 
     guidelines: () => call("GET", "/guide"),
 

@@ -7,8 +7,9 @@ import { Refused } from "./api.js";
 import { ChoiceSaver } from "./choice-saver.js";
 import { count, h } from "./html.js";
 import { preferenceNames, preferenceScale, preferredLetter } from "./pairwise.js";
-import { messageNode } from "./panes.js";
+import { MessageView } from "./messages.js";
 import { numberedActions } from "./radio-row.js";
+import { isComposing } from "./shortcuts.js";
 import { StreamingAnswer } from "./streaming-answer.js";
 
 const LETTERS = ["A", "B"];
@@ -45,8 +46,10 @@ export function chat(task, context) {
     n === task.prompt.length - 1 && task.prompt[n].role === "user";
   // the last becomes the suggestion
   const promptMessages = task.prompt.filter((_, n) => !isLastUserMessage(n));
-  const messages = promptMessages.map((message) => messageNode(message, "li"));
-  const thread = h("ol.thread", { "aria-label": "Conversation" }, ...messages);
+  /** @type {MessageView[]} the conversation above the last turn */
+  const said = [];
+  const thread = h("ol.thread", { "aria-label": "Conversation" });
+  for (const message of promptMessages) appendMessage(message, false);
   const pair = h("div.panes.two", { hidden: true });
   const area = h("textarea.control", {
     rows: "3",
@@ -86,7 +89,7 @@ export function chat(task, context) {
     context.changed();
   });
   area.addEventListener("keydown", (/** @type {KeyboardEvent} */ event) => {
-    if (event.key !== "Enter" || event.shiftKey || event.isComposing) return;
+    if (event.key !== "Enter" || event.shiftKey || isComposing(event)) return;
     event.preventDefault();
     void sendMessage();
   });
@@ -125,10 +128,16 @@ export function chat(task, context) {
     for (const { node, letter } of turn?.answers ?? []) node.classList.toggle("ahead", letter === preferred);
   }
 
-  /** @param {any} message */
-  function appendUserMessage(message) {
-    thread.append(messageNode({ role: "user", ...message }, "li"));
+  /** @param {any} message @param {boolean} isFormatted */
+  function appendMessage(message, isFormatted) {
+    const view = new MessageView(message, { tag: "li", isFormatted });
+    view.showSource(showsSource);
+    said.push(view);
+    thread.append(view.node);
   }
+
+  /** @param {any} message */
+  const appendUserMessage = (message) => appendMessage({ role: "user", ...message }, false);
 
   /**
    * Appends the answer from which the conversation continues.
@@ -136,7 +145,7 @@ export function chat(task, context) {
    */
   function appendChosenAnswer(turnData) {
     const chosen = turnData.answers.find((/** @type {any} */ entry) => entry.letter === turnData.continues);
-    if (chosen?.answer) thread.append(messageNode({ role: "assistant", ...chosen.answer }, "li"));
+    if (chosen?.answer) appendMessage({ role: "assistant", ...chosen.answer }, true);
   }
 
   /** Opens the last turn.  @param {any} turnData  a turn as the server sends it */
@@ -150,6 +159,7 @@ export function chat(task, context) {
     });
     turn = opened;
     showsSource = false;
+    for (const view of said) view.showSource(false);
     pair.replaceChildren(...answers.map((answer) => answer.node));
     if (answers.some((answer) => !answer.isComplete)) void streamAnswers(opened);
   }
@@ -309,8 +319,9 @@ export function chat(task, context) {
       edit: () => area.focus(),
       raw: () => {
         showsSource = !showsSource;
+        for (const view of said) view.showSource(showsSource);
         turn?.answers.forEach((answer) => answer.show(showsSource));
-        context.announce(showsSource ? "Source text" : "Rendered");
+        context.announce(showsSource ? "As written" : "Formatted");
       },
     },
   };

@@ -1,7 +1,7 @@
 /** The view for a conversation: each answer of the assistant can be judged by itself. */
 
 import { count, h } from "./html.js";
-import { messageNode } from "./panes.js";
+import { MessageView } from "./messages.js";
 import { numberedActions, pointOptions, RadioRow } from "./radio-row.js";
 
 const GOOD = "2";
@@ -18,11 +18,14 @@ export function conversation(task, context) {
   const progress = h("p.ask");
   let active = 0;
 
-  const nodes = task.prompt.map((message, index) => {
-    const node = messageNode(message, "li");
+  const views = task.prompt.map(
+    (message) => new MessageView(message, { tag: "li", isFormatted: message.role === "assistant" }),
+  );
+  const nodes = views.map(({ node }, index) => {
     node.dataset.pane = `turn-${index}`;
     return node;
   });
+  let showsSource = false;
 
   /** @type {{index: number, number: number, row: RadioRow}[]} the messages of the assistant */
   const turns = [];
@@ -102,6 +105,11 @@ export function conversation(task, context) {
       down: () => activate(active + 1),
       less: () => turns[active]?.row.move(-1),
       more: () => turns[active]?.row.move(1),
+      raw: () => {
+        showsSource = !showsSource;
+        for (const view of views) view.showSource(showsSource);
+        context.announce(showsSource ? "As written" : "Formatted");
+      },
     },
   };
 }

@@ -1,6 +1,7 @@
 /** Small dialogs that ask for one choice.  Native dialogs trap the focus and restore it on close. */
 
 import { capitalize, h, keycap } from "./html.js";
+import { keyOf } from "./shortcuts.js";
 
 /**
  * Asks for one of several numbered reasons.
@@ -29,7 +30,7 @@ export function chooseReason({ title, description, reasons, noteLabel }) {
     const dialog = optionDialog({ title, description, close: "Cancel", field: note, buttons });
     dialog.addEventListener("keydown", (/** @type {KeyboardEvent} */ event) => {
       if (event.target === note) return;
-      const number = Number(event.key);
+      const number = Number(keyOf(event));
       if (number >= 1 && number <= reasons.length) {
         event.preventDefault();
         pick(reasons[number - 1]);

@@ -31,18 +31,42 @@ export class Drafts {
     /** @type {Promise<void>|null} */
     this.sending = null;
     this.failures = 0;
+    /** @type {Map<string, any>} drafts that this browser does not have yet, by key */
+    this.unwritten = new Map();
+    /** @type {Set<string>} keys of the drafts that are being written to this browser's storage */
+    this.writing = new Set();
     this.rejectedToken = ""; // the server takes no draft for this task; the browser keeps it
     addEventListener("online", () => this.flush());
   }
 
   /** @param {Task} task @param {Draft} body */
   save(task, body) {
-    void this.store.put("drafts", this.#key(task.item), body).catch((error) => this.listener.failed(error));
+    const { rater, slug } = this.owner;
+    const kept = { ...body, rater, slug, token: task.token, item: task.item };
+    void this.#keep(this.#key(task.item), kept);
     if (task.token === this.rejectedToken) return;
     const since = this.pending?.token === task.token ? this.pending.since : performance.now();
     this.pending = { token: task.token, body, since };
     this.listener.saving();
     this.#schedule();
+  }
+
+  /**
+   * Writes the newest draft once the one before it is written, so that fast typing leaves no backlog that a
+   * closing page would lose.
+   * @param {string} key
+   * @param {any} draft
+   */
+  async #keep(key, draft) {
+    this.unwritten.set(key, draft);
+    if (this.writing.has(key)) return;
+    this.writing.add(key);
+    while (this.unwritten.has(key)) {
+      const newest = this.unwritten.get(key);
+      this.unwritten.delete(key);
+      await this.store.put("drafts", key, newest).catch((error) => this.listener.failed(error));
+    }
+    this.writing.delete(key);
   }
 
   /**
@@ -60,7 +84,8 @@ export class Drafts {
   /** Turns a rejected judgement back into a draft.  @param {import("./types.js").Submission} submission */
   async restore(submission) {
     if (submission.what !== "judgement") return;
-    await this.store.put("drafts", this.#key(submission.item), { ...submission.body, at: submission.at });
+    const { rater, slug, token, item, body, at } = submission;
+    await this.store.put("drafts", this.#key(item), { ...body, at, rater, slug, token, item });
   }
 
   /** Cancels the pending save, because a submission replaces the draft.  @param {Task} task */
@@ -70,6 +95,7 @@ export class Drafts {
 
   /** Deletes the draft from this browser.  @param {Task} task */
   remove(task) {
+    this.unwritten.delete(this.#key(task.item));
     void this.store.remove("drafts", this.#key(task.item));
   }
 
@@ -119,6 +145,9 @@ export class Drafts {
    * @param {number} item
    */
   #key(item) {
-    return `${this.owner.rater}/${this.owner.slug}/${item}`;
+    return draftKey({ ...this.owner, item });
   }
 }
+
+/** @param {{rater: string, slug: string, item: number}} task */
+export const draftKey = ({ rater, slug, item }) => `${rater}/${slug}/${item}`;

@@ -1,15 +1,25 @@
-/** The panel beside the task with the campaign's guidelines; marks a version as read after some seconds. */
+/**
+ * The panel with the campaign's guidelines: beside the task, or above it on a narrow screen.
+ *
+ * It opens by itself when there is a version that the rater has not read.  A version counts as read when it
+ * was open for some seconds.  Where the campaign requires reading, the rater says so with a button.
+ */
 
 import { h, rendered } from "./html.js";
 import { byId } from "./page.js";
 
 const READ_MS = 3000; // open for this long counts as read
-const WIDE_PX = 1100; // the panel fits beside the task
 
 export class GuidelinesPanel {
-  /** @param {{guidelines: () => Promise<any>, markGuidelinesRead: (version: number) => Promise<any>}} api */
-  constructor(api) {
+  /**
+   * @param {{guidelines: () => Promise<any>, markGuidelinesRead: (version: number) => Promise<any>}} api
+   * @param {() => void} confirmed   the rater has read guidelines that had to be read first
+   */
+  constructor(api, confirmed) {
     this.api = api;
+    this.confirmed = confirmed;
+    this.mustRead = false;
+    this.openedVersion = 0; // opened by itself on this page; who closes it does not want it again
     this.node = byId("guide");
     this.button = byId("open-guide");
     this.badge = byId("guide-badge");
@@ -24,16 +34,26 @@ export class GuidelinesPanel {
   }
 
   /**
-   * Takes the versions that come with a task; opens the panel at the first visit.
+   * Takes the versions that come with a task; opens the panel for a version that was not read.
    * @param {{version: number, read_version: number}} versions
    */
   update({ version, read_version }) {
-    const isFirst = this.version < 0;
     this.button.hidden = version === 0;
     this.version = version;
     this.readVersion = Math.max(this.readVersion, read_version);
     this.#drawBadge();
-    if (isFirst && version > 0 && this.readVersion === 0 && innerWidth >= WIDE_PX) void this.open();
+    if (version > this.readVersion && version > this.openedVersion) {
+      this.openedVersion = version;
+      void this.open();
+    }
+  }
+
+  /** No task is assigned before the guidelines are read. */
+  require() {
+    const isOpen = this.isOpen && this.mustRead;
+    this.mustRead = true;
+    this.button.hidden = false;
+    if (!isOpen) void this.open();
   }
 
   toggle() {
@@ -51,7 +71,7 @@ export class GuidelinesPanel {
   }
 
   async open() {
-    if (!this.version) return;
+    if (!this.version && !this.mustRead) return;
     this.node.hidden = false;
     document.body.classList.add("guide-open");
     this.button.setAttribute("aria-expanded", "true");
@@ -67,7 +87,7 @@ export class GuidelinesPanel {
     this.#draw(guidelines);
     this.version = guidelines.version;
     clearTimeout(this.timer);
-    this.timer = setTimeout(() => this.#markRead(guidelines.version), READ_MS);
+    if (!this.mustRead) this.timer = setTimeout(() => this.#markRead(guidelines.version), READ_MS);
   }
 
   /** @param {...any} badges */
@@ -95,7 +115,23 @@ export class GuidelinesPanel {
       ),
       hasChanged ? h("section.guide-changes", { "aria-label": "Changes" }, ...changes.map(line)) : "",
       rendered({ html, dir: "" }),
+      this.mustRead ? this.#confirmButton(version) : "",
     );
+  }
+
+  /** @param {number} version */
+  #confirmButton(version) {
+    const button = h("button.button.primary", { type: "button" }, "I have read the guidelines");
+    button.addEventListener("click", async () => {
+      button.disabled = true;
+      await this.#markRead(version);
+      button.disabled = false;
+      if (this.readVersion < version) return; // offline
+      this.mustRead = false;
+      this.close();
+      this.confirmed();
+    });
+    return h("p.confirm-read", null, button);
   }
 
   /** @param {number} version */

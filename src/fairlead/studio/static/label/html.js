@@ -42,6 +42,12 @@ export function rendered({ html, dir }) {
   return element;
 }
 
+/**
+ * Text exactly as it was written, with its spaces and line breaks.  Each line gets its own direction.
+ * @param {{text: string, dir: string}} text
+ */
+export const written = ({ text, dir }) => h("div.said.written", { dir: dir || "auto" }, text);
+
 /** @param {string} key */
 export const keycap = (key) => h("kbd", { "aria-hidden": "true" }, key);
 

@@ -12,14 +12,18 @@ import { DraftList } from "./draft-list.js";
 import { Drafts } from "./drafts.js";
 import { GuidelinesPanel } from "./guidelines-panel.js";
 import { capitalize, count, h } from "./html.js";
+import { LeftBehind } from "./left-behind.js";
 import { Outbox } from "./outbox.js";
-import { announce, byId, drawPace, emptyMessage, toast } from "./page.js";
+import { dismissAbout, toast } from "./notices.js";
+import { Pace } from "./pace.js";
+import { announce, byId, emptyMessage } from "./page.js";
 import { countRejected, RejectedAnswers } from "./rejected-answers.js";
 import { root } from "../root.js";
 import { SaveStatus } from "./save-status.js";
 import { openShortcutsDialog } from "./shortcuts-dialog.js";
 import { isTyping, keyBindings, Shortcuts } from "./shortcuts.js";
 import { openStore } from "./store.js";
+import { Tabs } from "./tabs.js";
 import { TaskQueue } from "./task-queue.js";
 import { views } from "./views.js";
 
@@ -28,6 +32,7 @@ import { views } from "./views.js";
 /** @typedef {import("./types.js").Submission} Submission */
 /** @typedef {import("./types.js").View} View */
 /** @typedef {import("./task-queue.js").QueuedTask} QueuedTask */
+/** @typedef {{task: Task, draft: Draft, corrects: boolean}} GivenAnswer */
 
 const MAX_UNDO = 50;
 const HEARTBEAT_MS = 60_000;
@@ -39,19 +44,17 @@ const api = createApi(config);
 const store = await openStore();
 const status = new SaveStatus();
 const activeTime = new ActiveTime();
-const guidelines = new GuidelinesPanel(api);
+const guidelines = new GuidelinesPanel(api, () => void queue.fill());
 const stage = byId("stage");
 const bindings = keyBindings(preferences);
 
-/** @type {(QueuedTask & {view: View})|null} the task on the screen */
+/** @type {(QueuedTask & {view: View, initial: string})|null} the task on the screen */
 let current = null;
-/** @type {{task: Task, draft: Draft, corrects: boolean}[]} judgements made on this page, oldest first */
+/** @type {GivenAnswer[]} judgements made on this page, oldest first */
 let history = [];
 /** @type {Set<string>} tokens of tasks that were submitted or skipped on this page */
 const finished = new Set();
-/** @type {Set<string>} tokens of answers that `pace` counts, as far as this page has seen them */
-const counted = new Set();
-let pace = { today: 0, total: 0, median_active_ms: null };
+const pace = new Pace(preferences);
 
 const drafts = new Drafts(store, api, config, {
   saving: () => {
@@ -74,6 +77,7 @@ const queue = new TaskQueue(api, drafts, {
   current: () => current,
   isFinished: (token) => finished.has(token),
   numUnsent: () => outbox.pending.filter((submission) => submission.what !== "flag").length,
+  requested: () => pace.version,
   received: handleResponse,
   filled: (response) => {
     if (!current) showNext(response);
@@ -93,6 +97,31 @@ const rejectedAnswers = new RejectedAnswers(store, config, {
   },
   accepted: () => void queue.fill(),
   open: (submission) => void reopenRejected(submission),
+});
+const tabs = new Tabs(config, {
+  finished: (token, what, isAnswer) => {
+    if (isAnswer) pace.countElsewhere(token);
+    handleFinishedElsewhere(token, `${what} in another tab`);
+  },
+  delivered: (token) => {
+    pace.confirm(token);
+    void queue.fill(); // the task is not held any more: another one can be
+  },
+  withdrawn: (token) => {
+    pace.uncount(token);
+    finished.delete(token);
+  },
+});
+const leftBehind = new LeftBehind(store, config, [config.slug], {
+  changed: (text) => {
+    if (text) toast(text, { isLasting: true, actions: [["Review", () => leftBehind.openDialog()]] });
+  },
+  taken: (text) => {
+    toast(text);
+    void rejectedAnswers.updateCount();
+    void draftList.update();
+    void queue.fill();
+  },
 });
 const form = new AnswerForm(byId("dock"), bindings, {
   changed: saveDraft,
@@ -152,12 +181,14 @@ function show(entry) {
   const { task, draft, reopened } = entry;
   current?.view.dispose?.();
   const view = views[task.kind](task, context);
-  current = { ...entry, view };
+  current = { ...entry, view, initial: "" };
   if (draft) view.write(draft.value.cannot ? {} : draft.value);
-  stage.replaceChildren(...view.content);
+  const again = "You answered this task before. Submit to change your answer, or skip to take it back.";
+  stage.replaceChildren(...(entry.isAnswered ? [h("p.notice", null, again)] : []), ...view.content);
   stage.className = `stage kind-${task.kind}`;
-  stage.setAttribute("aria-label", `Task ${pace.today + 1} today`);
+  stage.setAttribute("aria-label", `Task ${pace.figures.today + 1} today`);
   form.show(view, task, draft);
+  current.initial = currentContent();
   guidelines.update(/** @type {any} */ (task).guidelines);
   activeTime.start(draft);
   scrollTo(0, 0);
@@ -181,6 +212,12 @@ function currentDraft() {
   return { value, reasons: form.reasons, note: form.note, ...activeTime.read(), at: Date.now() };
 }
 
+/** What the rater selected and typed, to tell whether it changed. */
+function currentContent() {
+  const { value, reasons, note } = currentDraft();
+  return JSON.stringify([value, reasons, note]);
+}
+
 function saveDraft() {
   if (!current) return;
   form.update(current.view);
@@ -189,7 +226,7 @@ function saveDraft() {
 
 async function submit() {
   if (!current) return;
-  const { task, view } = current;
+  const { task, view, isAnswered } = current;
   const missing = form.cannot ? "" : view.missing();
   if (missing) {
     form.showHint(missing);
@@ -208,30 +245,19 @@ async function submit() {
   const summary = capitalize(form.cannot ? form.cannotLabel : view.summary());
   const { value, reasons, note, active_ms, dwell_ms } = draft;
   const body = { value, reasons, note, active_ms, dwell_ms, ui: uiDetails(task, view) };
-  const corrects = counted.has(task.token);
-  finish(task, "judgement", body, { summary, choice, corrects });
+  const corrects = pace.has(task.token);
+  finish(task, "judgement", body, { summary, choice, corrects, replaces: corrects || isAnswered });
   history = [...history, { task, draft, corrects }].slice(-MAX_UNDO);
-  countAnswer(task.token);
+  pace.count(task.token);
   showNextOrLoading();
-  announce(`Saved: ${summary}.${current ? "" : " No tasks left for now."}`);
-  toast(`Saved: ${summary}`, { kind: "good", action: ["Undo", () => void undo()] });
-}
-
-/** An answer that is taken back and sent again counts once.  @param {string} token */
-function countAnswer(token) {
-  if (!counted.has(token)) changePace(1);
-  counted.add(token);
-}
-
-/** @param {string} token */
-function uncountAnswer(token) {
-  if (counted.delete(token)) changePace(-1);
-}
-
-/** @param {number} difference */
-function changePace(difference) {
-  pace = { ...pace, today: pace.today + difference, total: pace.total + difference };
-  drawPace(pace, preferences.daily_goal);
+  const saved = outbox.offline || status.sessionError ? "Kept in this browser" : "Saved";
+  announce(`${saved}: ${summary}.${current ? "" : " No tasks left for now."}`);
+  toast(`${saved}: ${summary}`, {
+    kind: "good",
+    about: task.token,
+    actions: [["Undo", () => undoAnswer(task.token)]],
+  });
+  tabs.tellFinished(task.token, `You answered this task (${summary})`, true);
 }
 
 /**
@@ -243,6 +269,7 @@ function changePace(difference) {
  */
 function finish(task, what, body, extra = {}) {
   finished.add(task.token);
+  dismissAbout(task.token);
   drafts.cancel(task);
   void outbox.add({ ...newSubmission(task, what, body), ...extra }).then(() => {
     const wasUndone = !finished.has(task.token); // the draft is in use again
@@ -284,57 +311,104 @@ function showNextOrLoading() {
   void queue.fill();
 }
 
+/** Takes back the last answer, and at the next call the one before it. */
 async function undo() {
-  const previous = history.pop();
-  if (previous) {
-    if (outbox.withdraw(previous.task.token)) {
-      if (!previous.corrects) uncountAnswer(previous.task.token);
-      drafts.save(previous.task, previous.draft);
-    }
-    reopen(previous.task, previous.draft);
+  const last = history.at(-1);
+  if (last) {
+    undoAnswer(last.task.token);
     return;
   }
   await outbox.settled(); // the answers of an earlier page
   try {
     if (outbox.offline) throw new Unreachable("answers are queued");
-    const task = /** @type {Task} */ (await api.undo());
-    counted.add(task.token);
-    if (current?.task.token === task.token || queue.has(task.token)) toast("Nothing more to undo.");
-    else reopen(task, task.draft);
+    const task = /** @type {Task} */ (await api.undo(tokensOnPage()));
+    pace.addCounted(task.token);
+    reopen({ task, draft: task.draft, isAnswered: true });
   } catch (error) {
-    if (error instanceof Refused && !error.isSessionError) toast("Nothing to undo.");
+    if (error instanceof Refused && !error.isSessionError) toast("There is no earlier answer to undo.");
     else handleError(error);
     if (error instanceof Unreachable) toast("You are offline. Earlier answers cannot be undone.");
   }
 }
 
+/** Takes back one answer that was given on this page.  @param {string} token */
+function undoAnswer(token) {
+  const answer = history.findLast(({ task }) => task.token === token);
+  if (!answer) return;
+  history = history.filter((other) => other !== answer);
+  const { task, draft, corrects } = answer;
+  if (outbox.withdraw(token)) {
+    if (!corrects) pace.uncount(token);
+    drafts.save(task, draft);
+    tabs.tellWithdrawn(token);
+  }
+  reopen({ task, draft, isAnswered: true });
+}
+
+/** Tokens of the answers that are open for changes already. */
+function tokensOnPage() {
+  const entries = [...(current ? [current] : []), ...queue.entries];
+  return entries.filter((entry) => entry.isAnswered).map((entry) => entry.task.token);
+}
+
 /**
  * Shows an earlier task again; the task on the screen comes next.
- * @param {Task} task
- * @param {Draft|null} draft
+ * @param {{task: Task, draft: Draft|null, isAnswered?: boolean}} entry
  */
-function reopen(task, draft) {
-  if (current) queue.putFirst({ task: current.task, draft: currentDraft(), reopened: current.reopened });
+function reopen({ task, draft, isAnswered = false }) {
+  if (current && current.task.token !== task.token) queue.putFirst({ ...current, draft: currentDraft() });
   finished.delete(task.token);
   queue.remove(task.token);
-  show({ task, draft, reopened: true });
+  dismissAbout(task.token);
+  show({ task, draft, reopened: true, isAnswered });
   announce("Your earlier answer is open for changes.");
+}
+
+/**
+ * A task of this page was answered or skipped in another tab or browser.
+ * @param {string} token
+ * @param {string} what   what the rater did, and where
+ */
+function handleFinishedElsewhere(token, what) {
+  if (current?.task.token !== token) {
+    finished.add(token);
+    queue.remove(token);
+    void queue.fill();
+    return;
+  }
+  const isUntouched = currentContent() === current.initial;
+  current.isAnswered = true;
+  const next = () => {
+    finished.add(token);
+    showNextOrLoading();
+  };
+  if (isUntouched) {
+    next();
+    toast(`${what}.`);
+    announce(`${what}.`);
+    return;
+  }
+  const text = `${what}. Submitting here replaces that.`;
+  toast(text, { isLasting: true, about: token, actions: [["Next task", next]] });
+  announce(text);
 }
 
 async function skip() {
   if (!current) return;
-  const { task, view } = current;
+  const { task, view, isAnswered } = current;
+  const before = isAnswered ? "Your answer is taken back, and another rater gets" : "Another rater will get";
   const answer = await chooseReason({
     title: "Skip this task",
-    description: "Another rater will get this task. Why are you skipping it?",
+    description: `${before} this task. Why are you skipping it?`,
     reasons: config.skips,
   });
   if (!answer || current?.task.token !== task.token) return;
   const typedLength = (view.typedLength?.() ?? 0) + form.note.length;
   const draft = currentDraft();
   finish(task, "skip", { reason: answer.reason }, { draft: typedLength ? draft : undefined });
-  uncountAnswer(task.token);
+  pace.uncount(task.token);
   showNextOrLoading();
+  tabs.tellFinished(task.token, "You skipped this task", false);
   announce("Skipped.");
   toast(typedLength > LONG_TEXT ? "Skipped. Your text is saved under Drafts." : "Skipped");
 }
@@ -379,7 +453,7 @@ async function openShortcuts() {
     save: savePreferences,
   });
   // draws the task again, with the new keys
-  if (current) show({ task: current.task, draft: currentDraft(), reopened: current.reopened });
+  if (current) show({ ...current, draft: currentDraft() });
 }
 
 /** Letters that select an answer in the view on the screen. */
@@ -401,18 +475,18 @@ function savePreferences(changes) {
 
 // ---------------------------------------------------------------- tasks from the server
 
-/** @param {any} response */
-function handleResponse(response) {
+/** @param {any} response @param {number} request  the version of the pace when it was asked for */
+function handleResponse(response, request) {
   status.offline = outbox.offline;
   status.sessionError = 0;
   const isNew = (/** @type {Submission} */ submission) =>
     submission.what === "judgement" && !submission.corrects;
   const numUnsent = outbox.pending.filter(isNew).length;
-  pace = { ...response.mine, today: response.mine.today + numUnsent };
-  drawPace(pace, preferences.daily_goal);
+  pace.receive(response.mine, numUnsent, request);
+  if (response.must_read) guidelines.require();
 }
 
-/** @param {{state: string, paused: boolean}} response */
+/** @param {{state: string, paused: boolean, must_read: boolean}} response */
 function showNext(response) {
   const next = queue.take();
   if (next) {
@@ -443,7 +517,7 @@ function handleFetchError(error) {
 async function reopenDraft(token) {
   try {
     const task = /** @type {Task} */ (await api.task(token));
-    reopen(task, await drafts.latest(task));
+    reopen({ task, draft: await drafts.latest(task), isAnswered: task.judgement !== null });
     void draftList.update();
   } catch (error) {
     handleError(error);
@@ -455,7 +529,8 @@ async function reopenRejected(submission) {
   try {
     const { value, reasons, note, active_ms, dwell_ms } = submission.body;
     const task = /** @type {Task} */ (await api.task(submission.token));
-    reopen(task, { value, reasons, note, active_ms, dwell_ms, at: submission.at });
+    const draft = { value, reasons, note, active_ms, dwell_ms, at: submission.at };
+    reopen({ task, draft, isAnswered: task.judgement !== null });
   } catch (error) {
     handleError(error);
   }
@@ -482,21 +557,47 @@ function drawOutbox() {
 /** @param {Submission} submission @param {any} response */
 function handleDelivered(submission, response) {
   status.saved();
+  if (submission.what !== "flag") {
+    pace.confirm(submission.token);
+    tabs.tellDelivered(submission.token);
+  }
   if (submission.draft) void draftList.update();
   const hasRejected = !byId("open-refused").hidden;
   if (submission.what !== "flag" && hasRejected) void rejectedAnswers.removeReplaced(submission);
   if (response?.late) toast("The task had expired. Your answer is saved and marked as late.");
+  if (response?.replaced && !submission.replaces) showReplaced(submission.token, response.replaced);
   if (outbox.pending.length === 0) void queue.fill();
+}
+
+/**
+ * The answer replaced one that the rater had given elsewhere, without knowing of it here.
+ * @param {string} token
+ * @param {Draft} earlier   the answer that was replaced
+ */
+function showReplaced(token, earlier) {
+  const open = async () => {
+    try {
+      reopen({ task: await api.task(token), draft: earlier, isAnswered: true });
+    } catch (error) {
+      handleError(error);
+    }
+  };
+  const text = "You had already answered this task in another window or browser.";
+  toast(`${text} Your new answer replaced that one.`, {
+    isLasting: true,
+    about: token,
+    actions: [["Open the earlier answer", () => void open()]],
+  });
 }
 
 /** @param {Submission} submission @param {Refused} error */
 function handleRejected(submission, error) {
   toast(`${countRejected(1)}: ${error.message} It is saved in this browser.`, {
     kind: "fault",
-    lasting: true,
-    action: ["Review", () => void rejectedAnswers.openDialog()],
+    isLasting: true,
+    actions: [["Review", () => void rejectedAnswers.openDialog()]],
   });
-  if (submission.what === "judgement" && !submission.corrects) uncountAnswer(submission.token);
+  if (submission.what === "judgement" && !submission.corrects) pace.uncount(submission.token);
   void drafts.restore(submission);
   void rejectedAnswers.updateCount();
 }
@@ -511,20 +612,43 @@ function handleError(error) {
 }
 
 /** @param {QueuedTask} entry */
-function handleExpiredLease(entry) {
+async function handleExpiredLease(entry) {
   entry.reopened = true;
-  toast("This task has expired. You can still submit your answer.");
+  const task = /** @type {Task|null} */ (await api.task(entry.task.token).catch(() => null));
+  if (current?.task.token !== entry.task.token) return;
+  if (task?.judgement) handleFinishedElsewhere(task.token, "You answered this task in another browser");
+  else toast("This task has expired. You can still submit your answer.");
+}
+
+function sendHeartbeats() {
+  queue.sendHeartbeats((entry) => void handleExpiredLease(entry));
+}
+
+/** Opens the answer that the page "My answers" links to. */
+async function openRequestedTask() {
+  const token = new URLSearchParams(location.search).get("task");
+  if (!token) return;
+  window.history.replaceState(null, "", location.pathname); // a reload shows the next task
+  try {
+    const task = /** @type {Task} */ (await api.task(token));
+    if (task.judgement) pace.addCounted(token);
+    const draft = task.judgement ?? (await drafts.latest(task));
+    reopen({ task, draft, isAnswered: task.judgement !== null });
+  } catch (error) {
+    handleError(error);
+  }
 }
 
 // ---------------------------------------------------------------- start
 
 setInterval(() => {
-  if (!activeTime.isIdle && !outbox.offline) queue.sendHeartbeats(handleExpiredLease);
+  if (!activeTime.isIdle && !outbox.offline) sendHeartbeats();
 }, HEARTBEAT_MS);
 
 addEventListener("online", () => void queue.fill());
 document.addEventListener("visibilitychange", () => {
   if (document.hidden) void drafts.flush(true);
+  else sendHeartbeats(); // another browser may have answered the task meanwhile
 });
 addEventListener("pagehide", () => {
   void drafts.flush(true);
@@ -538,13 +662,15 @@ byId("open-keys").addEventListener("click", () => void openShortcuts());
 status.isPersistent = store.isPersistent;
 if (!store.isPersistent) {
   const text = "This browser stores nothing between visits. Keep the page open until the status says saved.";
-  toast(text, { lasting: true });
+  toast(text, { isLasting: true });
 }
 await outbox.load();
 for (const submission of outbox.pending) {
   if (submission.what !== "flag") finished.add(submission.token);
-  if (submission.what === "judgement") counted.add(submission.token);
+  if (submission.what === "judgement") pace.addCounted(submission.token);
 }
 if (outbox.pending.length) announce(`Sending ${count(outbox.pending.length, "saved answer")}.`);
 await Promise.all([queue.fill(), draftList.update(), rejectedAnswers.updateCount()]);
+await openRequestedTask();
 document.body.dataset.ready = "yes";
+await leftBehind.update().catch(() => undefined); // offline: it is shown at the next visit

@@ -1,11 +1,4 @@
-/**
- * The page around a task: notices, announcements for screen readers, the pace, and the reason for an empty
- * screen.
- */
-
-import { h } from "./html.js";
-
-const TOAST_MS = 4000;
+/** The page around a task: announcements for screen readers, the pace, and the reason for an empty screen. */
 
 /** @param {string} id @returns {any} */
 export const byId = (id) => document.getElementById(id);
@@ -17,29 +10,6 @@ export function announce(text) {
   requestAnimationFrame(() => (region.textContent = text)); // an unchanged text would not be spoken again
 }
 
-/**
- * Shows a notice for a few seconds; at most two are visible.
- * @param {string} text
- * @param {{kind?: "good"|"fault", lasting?: boolean, action?: [string, () => void]}} [options]
- */
-export function toast(text, { kind, lasting = false, action } = {}) {
-  const role = kind === "fault" ? "alert" : null;
-  const node = h(`div.toast${kind ? "." + kind : ""}`, { role }, h("span", null, text));
-  const close = () => node.remove();
-  if (action) {
-    const [label, act] = action;
-    const onclick = () => {
-      close();
-      act();
-    };
-    node.append(h("button.button.quiet.small", { type: "button", onclick }, label));
-  }
-  const toasts = byId("toasts");
-  while (toasts.childElementCount > 1) toasts.firstElementChild.remove();
-  toasts.append(node);
-  if (!lasting) setTimeout(close, TOAST_MS);
-}
-
 /** @param {{today: number, total: number, median_active_ms: number|null}} pace @param {number} [dailyGoal] */
 export function drawPace(pace, dailyGoal) {
   const today = pace.today.toLocaleString("en") + (dailyGoal ? ` / ${dailyGoal.toLocaleString("en")}` : "");
@@ -49,15 +19,18 @@ export function drawPace(pace, dailyGoal) {
 
 /**
  * Title and text for a screen without a task.
- * @param {{state: string, paused: boolean}} campaign
+ * @param {{state: string, paused: boolean, must_read: boolean}} campaign
  * @returns {[string, string]}
  */
-export function emptyMessage({ state, paused }) {
+export function emptyMessage({ state, paused, must_read }) {
   if (paused) {
     return ["You are paused in this campaign", "The lead has paused you. Your answers are saved."];
   }
   if (state !== "open") {
     return [`This campaign is ${state}`, "No tasks are assigned at the moment. Your answers are saved."];
+  }
+  if (must_read) {
+    return ["Read the guidelines first", "This campaign gives you tasks once you have read its guidelines."];
   }
   return ["No tasks left", "There is nothing left for you to judge. New tasks appear here automatically."];
 }

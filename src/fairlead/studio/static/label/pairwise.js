@@ -5,7 +5,8 @@
 
 import { Editor } from "./editor.js";
 import { capitalize, h } from "./html.js";
-import { displayActions, Pane, promptSection } from "./panes.js";
+import { Prompt } from "./messages.js";
+import { displayActions, Pane } from "./panes.js";
 import { numberedActions, RadioRow } from "./radio-row.js";
 import { keyLabel } from "./shortcuts.js";
 
@@ -58,6 +59,7 @@ export function preferredLetter(choice) {
 
 /** @param {Task} task @param {Context} context @returns {import("./types.js").View} */
 export function pairwise(task, context) {
+  const prompt = new Prompt(task.prompt);
   const panes = task.answers.map((answer) => new Pane(answer));
   const scale = preferenceScale(context, () => {
     markPreferred();
@@ -136,7 +138,7 @@ export function pairwise(task, context) {
   );
   const panesNode = h("div.panes.two", null, ...panes.map((pane) => pane.node));
   return {
-    content: [promptSection(task.prompt), panesNode, editSection],
+    content: [prompt.node, panesNode, editSection],
     controls: aspects.length ? [scale.node, h("div.aspects", null, ...aspectNodes)] : [scale.node],
     read: () => {
       const sides = aspects.filter(({ row }) => row.value).map(({ name, row }) => [name, row.value]);
@@ -176,7 +178,7 @@ export function pairwise(task, context) {
     typedLength: () => editedText().length,
     handleKey,
     actions: {
-      ...displayActions(panes, context),
+      ...displayActions(panes, prompt, context),
       ...numberedActions(PREFERENCES.length, (value) => scale.select(value)),
       less: () => scale.move(-1),
       more: () => scale.move(1),

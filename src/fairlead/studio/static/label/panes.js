@@ -1,45 +1,8 @@
-/** The prompt and the answers: rendered, as source text, or with differences highlighted. */
+/** The panes of the answers: formatted, as source text, or with differences highlighted. */
 
 import { diff } from "./diff.js";
-import { count, h, rendered } from "./html.js";
-
-/** @typedef {import("./types.js").Message} Message */
-
-/** @type {Record<string, string>} */
-const ROLE_LABELS = { system: "Instructions", user: "User", assistant: "Assistant" };
-const COPIED_MS = 1500;
-
-/** One message with its role.  @param {Message} message @param {string} [tag] */
-export function messageNode(message, tag = "div") {
-  const role = h("p.role", null, ROLE_LABELS[message.role] ?? message.role);
-  return h(`${tag}.turn.${message.role}`, null, role, rendered(message));
-}
-
-/** The prompt: the last message is open, earlier ones are collapsed.  @param {Message[]} messages */
-export function promptSection(messages) {
-  const earlier = messages.slice(0, -1);
-  const last = messages.at(-1);
-  const text = messages.map((message) => message.text).join("\n\n");
-  return h(
-    "section.prompt",
-    { "data-pane": "prompt", "aria-label": "Prompt" },
-    h("header.pane-head", null, h("h2", null, "Prompt"), h("span.spring"), copyButton("the prompt", text)),
-    earlier.length > 0 && collapsed(earlier),
-    last && messageNode(last),
-  );
-}
-
-/** @param {Message[]} messages */
-function collapsed(messages) {
-  const isSystemOnly = messages.every((message) => message.role === "system");
-  const summary = isSystemOnly ? "System prompt" : count(messages.length, "earlier turn");
-  return h(
-    "details.earlier",
-    null,
-    h("summary", null, summary),
-    ...messages.map((message) => messageNode(message)),
-  );
-}
+import { h, rendered } from "./html.js";
+import { copyButton } from "./messages.js";
 
 export class Pane {
   /** @param {import("./types.js").Answer} answer @param {string} [title] */
@@ -87,22 +50,37 @@ export class Pane {
 }
 
 /**
- * The actions "raw" and "diff", which switch how answers are shown.
+ * The panes side by side, in rows of equal panes of which none is left with a single answer.
  * @param {Pane[]} panes
+ */
+export function paneGrid(panes) {
+  const number = panes.length;
+  if (number === 1) return h("div.panes.one", null, panes[0].node);
+  const columns = [3, 2, 4].find((width) => width <= number && number % width !== 1) ?? 1;
+  const props = { "data-columns": columns, "data-even": number % 2 === 0 };
+  return h("div.panes.many", props, ...panes.map((pane) => pane.node));
+}
+
+/**
+ * The actions "raw" and "diff", which switch how the texts of a task are shown: "raw" shows every text as it
+ * was written.
+ * @param {Pane[]} panes
+ * @param {import("./messages.js").Prompt} prompt
  * @param {import("./types.js").Context} context
  */
-export function displayActions(panes, context) {
+export function displayActions(panes, prompt, context) {
   /** @type {"rendered"|"raw"|"diff"} */
   let mode = "rendered";
   /** @param {"raw"|"diff"} selected */
   const toggle = (selected) => {
     mode = mode === selected ? "rendered" : selected;
+    prompt.showSource(mode === "raw");
     panes.forEach((pane, n) => {
       if (mode === "raw") pane.showSource();
       else if (mode === "diff") pane.showDifferences(panes[n === 0 ? 1 : 0].answer.text);
       else pane.showRendered();
     });
-    context.announce({ rendered: "Rendered", raw: "Source text", diff: "Differences highlighted" }[mode]);
+    context.announce({ rendered: "Formatted", raw: "As written", diff: "Differences highlighted" }[mode]);
   };
   /** @type {Record<string, () => void>} */
   const actions = { raw: () => toggle("raw") };
@@ -115,20 +93,4 @@ export function changesNode(before, after) {
   const tags = { same: "span", gone: "del", new: "ins" };
   const nodes = diff(before, after).map((part) => h(tags[part.kind], null, part.text));
   return h("div.said.raw.changes", { dir: "auto" }, ...nodes);
-}
-
-/** @param {string} name @param {string} text */
-function copyButton(name, text) {
-  const props = { type: "button", "aria-label": `Copy ${name}` };
-  const button = h("button.button.quiet.small.copy-text", props, "Copy");
-  button.addEventListener("click", async () => {
-    try {
-      await navigator.clipboard.writeText(text);
-      button.textContent = "Copied";
-    } catch {
-      button.textContent = "Copying is blocked";
-    }
-    setTimeout(() => (button.textContent = "Copy"), COPIED_MS);
-  });
-  return button;
 }

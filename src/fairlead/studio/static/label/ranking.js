@@ -6,7 +6,8 @@
  */
 
 import { h } from "./html.js";
-import { displayActions, Pane, promptSection } from "./panes.js";
+import { Prompt } from "./messages.js";
+import { displayActions, Pane, paneGrid } from "./panes.js";
 
 const ORDINALS = ["", "1st", "2nd", "3rd"];
 const MIN_DRAG_PX = 6; // a shorter movement is a click
@@ -21,6 +22,7 @@ const ordinal = (n) => ORDINALS[n] ?? `${n}th`;
  */
 export function ranking(task, context) {
   const letters = task.answers.map((answer) => answer.letter);
+  const prompt = new Prompt(task.prompt);
   const panes = task.answers.map((answer) => new Pane(answer));
   /** @type {string[][]} best first; the letters of one group are tied */
   let groups = [];
@@ -162,7 +164,7 @@ export function ranking(task, context) {
 
   draw();
   return {
-    content: [promptSection(task.prompt), h("div.panes.many", null, ...panes.map((pane) => pane.node))],
+    content: [prompt.node, paneGrid(panes)],
     controls: [h("div.question", null, hint, h("div.ranking", null, rankList, tray))],
     read: () => {
       const ranks = groups.flatMap((group, n) => group.map((letter) => [letter, n + 1]));
@@ -188,7 +190,7 @@ export function ranking(task, context) {
       return true;
     },
     actions: {
-      ...displayActions(panes, context),
+      ...displayActions(panes, prompt, context),
       ...Object.fromEntries(rankActions),
       up: moveUp,
       down: moveDown,

@@ -1,7 +1,8 @@
 /** The views for one answer and one or more scales: rating, thumbs, aspects. */
 
 import { h } from "./html.js";
-import { displayActions, Pane, promptSection } from "./panes.js";
+import { Prompt } from "./messages.js";
+import { displayActions, Pane } from "./panes.js";
 import { numberedActions, pointOptions, RadioRow } from "./radio-row.js";
 import { keyLabel } from "./shortcuts.js";
 
@@ -127,10 +128,11 @@ function questionNode(text, scale, { low, high } = {}) {
 
 /** @param {Task} task @param {Context} context @param {Omit<View, "content">} view @returns {View} */
 function singleAnswerView(task, context, view) {
+  const prompt = new Prompt(task.prompt);
   const pane = new Pane(task.answers[0], "Answer");
   return {
     ...view,
-    content: [promptSection(task.prompt), h("div.panes.one", null, pane.node)],
-    actions: { ...displayActions([pane], context), ...view.actions },
+    content: [prompt.node, h("div.panes.one", null, pane.node)],
+    actions: { ...displayActions([pane], prompt, context), ...view.actions },
   };
 }

@@ -203,8 +203,11 @@ class RejectedAnswer {
   }
 }
 
-/** Everything the rater selected and typed, as text.  @param {Submission} submission */
-function contentOf({ summary, body, draft }) {
+/**
+ * Everything the rater selected and typed, as text.
+ * @param {{summary?: string, body: any, draft?: any}} submission
+ */
+export function contentOf({ summary, body, draft }) {
   const { text, edit, ...value } = body.value ?? draft?.value ?? {};
   const fields = Object.entries(value).map(([name, content]) => {
     return `${name}: ${typeof content === "string" ? content : JSON.stringify(content)}`;

@@ -1,7 +1,8 @@
 /** The status in the top bar: saved, saving, offline or logged out. */
 
 import { count } from "./html.js";
-import { byId, toast } from "./page.js";
+import { toast } from "./notices.js";
+import { byId } from "./page.js";
 import { pathInStudio, root } from "../root.js";
 
 const REDRAW_MS = 500;
@@ -33,8 +34,8 @@ export class SaveStatus {
       const reason = status === 401 ? "You are logged out." : "You have logged in again elsewhere.";
       toast(`${reason} Your work is saved in this browser.`, {
         kind: "fault",
-        lasting: true,
-        action: status === 401 ? ["Log in", logIn] : ["Reload", reload],
+        isLasting: true,
+        actions: [status === 401 ? ["Log in", logIn] : ["Reload", reload]],
       });
     }
     this.sessionError = status;

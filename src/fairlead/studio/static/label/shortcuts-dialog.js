@@ -64,11 +64,12 @@ export function openShortcutsDialog({ preferences, isAvailable, letters, actionN
     button.textContent = "Press a key";
     button.setAttribute("aria-pressed", "true");
     const onKeydown = (/** @type {KeyboardEvent} */ event) => {
-      if (MODIFIERS.includes(event.key)) return;
+      const key = keyOf(event);
+      if (!key || MODIFIERS.includes(key)) return;
       event.preventDefault();
       event.stopPropagation();
       stop();
-      if (event.key !== "Escape") bind(name, keyOf(event));
+      if (key !== "Escape") bind(name, key);
       draw();
       list.querySelector(`[data-action="${name}"]`)?.focus();
     };

@@ -40,7 +40,7 @@ export const ACTIONS = [
   { name: "guide", label: "Guidelines", key: "g", left: "v", right: ",", group: "View" },
   { name: "link", label: "Scroll together or separately", key: "l", left: "3", right: "9", group: "View" },
   { name: "diff", label: "Highlight differences", key: "d", left: "4", right: "-", group: "View" },
-  { name: "raw", label: "Show source text", key: "r", left: "5", right: ".", group: "View" },
+  { name: "raw", label: "Show every text as it was written", key: "r", left: "5", right: ".", group: "View" },
   { name: "help", label: "Keyboard shortcuts", key: "?", group: "View" },
 ];
 
@@ -74,17 +74,49 @@ export function keyBindings({ hand, keys }) {
   );
 }
 
+/** Keys of a US layout by position: without Shift, with Shift.  @type {Record<string, [string, string?]>} */
+const KEYS_BY_POSITION = {
+  Minus: ["-"],
+  Equal: ["="],
+  Semicolon: [";"],
+  Comma: [","],
+  Period: ["."],
+  Slash: ["/", "?"],
+  Space: [" "],
+  NumpadEnter: ["Enter"],
+  NumpadEqual: ["="],
+  NumpadSubtract: ["-"],
+  NumpadDivide: ["/"],
+};
+const NAMED_KEYS = /^(?:Arrow(?:Left|Right|Up|Down)|Backspace|Enter|Escape|Tab)$/;
+
 /**
- * The label on the key in a Latin layout; other layouts use the position of the key.
+ * The label on the key in a Latin layout.  Where the event has no such label, because the layout is another
+ * or an input method has taken the key, the position of the key says which one it is.  The digits of the
+ * number pad are digits only while NumLock is on: without it they are arrows, and the event says so.
  * @param {KeyboardEvent} event
+ * @returns {string} "" for a key that cannot be told
  */
 export function keyOf(event) {
-  const [, letter, digit] = /^(?:Key([A-Z])|(?:Digit|Numpad)([0-9]))$/.exec(event.code) ?? [];
-  const isCharacter = event.key.length === 1;
-  if (digit && !event.shiftKey) return digit;
-  if (letter && isCharacter && event.key.charCodeAt(0) > 127) return letter.toLowerCase();
-  return isCharacter ? event.key.toLowerCase() : event.key;
+  const { code, key, shiftKey } = event;
+  const [, row, digit] = /^(Digit|Numpad)([0-9])$/.exec(code) ?? [];
+  if (row === "Digit" && !shiftKey) return digit;
+  const isUsable = key.length > 1 ? !["Process", "Unidentified", "Dead"].includes(key) : /^[ -~]$/.test(key);
+  if (isUsable) return key.length === 1 ? key.toLowerCase() : key;
+  if (row === "Numpad") return key.length === 1 || event.getModifierState("NumLock") ? digit : "";
+  const [, letter] = /^Key([A-Z])$/.exec(code) ?? [];
+  if (letter) return letter.toLowerCase();
+  if (NAMED_KEYS.test(code)) return code;
+  const [plain, shifted] = KEYS_BY_POSITION[code] ?? [];
+  return (shiftKey ? shifted : plain) ?? (key.length === 1 ? key.toLowerCase() : "");
 }
+
+/**
+ * True while an input method composes text.  Safari ends the composition before the key that ends it; this
+ * key has the code 229.
+ * @param {KeyboardEvent} event
+ */
+export const isComposing = (event) => event.isComposing || (event.keyCode === 229 && isTyping(event.target));
 
 /** @param {EventTarget|null} target */
 export function isTyping(target) {
@@ -124,8 +156,9 @@ export class Shortcuts {
 
   /** @param {KeyboardEvent} event */
   #onKeydown(event) {
-    if (event.isComposing || event.defaultPrevented || document.querySelector("dialog[open]")) return;
+    if (isComposing(event) || event.defaultPrevented || document.querySelector("dialog[open]")) return;
     const key = keyOf(event);
+    if (!key) return;
     if (key === "Escape") this.target.escape();
     else if (this.#useKey(event, key)) event.preventDefault();
   }

@@ -15,6 +15,7 @@ import { Refused, retryDelayMs, Unreachable } from "./api.js";
  * @typedef {Object} QueuedTask
  * @property {Task} task
  * @property {Draft|null} draft
+ * @property {boolean} [isAnswered]  the rater has given an answer, which the next one replaces
  * @property {boolean} [reopened]  judged, skipped or expired before: not leased any more
  */
 
@@ -23,7 +24,9 @@ import { Refused, retryDelayMs, Unreachable } from "./api.js";
  * @property {() => QueuedTask|null} current           the task on the screen
  * @property {(token: string) => boolean} isFinished   whether the task was submitted or skipped on this page
  * @property {() => number} numUnsent                  judgements and skips that the server does not have yet
- * @property {(response: any) => void} received        called before the tasks of a response are queued
+ * @property {() => number} requested   called before a request; the result is passed to `received`
+ * @property {(response: any, request: number) => void} received   called before the tasks of a response are
+ *   queued
  * @property {(response: any) => void} filled          called after they are queued
  * @property {(error: unknown) => void} failed
  */
@@ -74,10 +77,11 @@ export class TaskQueue {
     if (this.isFilling || this.entries.length >= PREFETCH) return;
     this.isFilling = true;
     clearTimeout(this.timer);
+    const request = this.screen.requested();
     try {
       const response = await this.api.next({ count: this.#numWanted() });
       this.failures = 0;
-      this.screen.received(response);
+      this.screen.received(response, request);
       for (const task of response.assignments) await this.#add(task);
       this.isFilling = false;
       this.screen.filled(response);

@@ -26,6 +26,7 @@
  * @property {string} render   digest of the content shown
  * @property {string} expires_at
  * @property {Draft|null} draft   the server's copy of the draft
+ * @property {Draft|null} judgement   the rater's answer, if the task was answered before
  *
  * @typedef {Object} Draft
  * @property {Object<string, any>} value  may be incomplete
@@ -34,6 +35,10 @@
  * @property {number} active_ms
  * @property {Object<string, number>} dwell_ms
  * @property {number} at   local clock; the newer of two drafts wins
+ * @property {string} [token]   of the task; only in this browser's copy, as are the next three
+ * @property {string} [rater]
+ * @property {string} [slug]
+ * @property {number} [item]
  *
  * @typedef {Object} TurnChoice  the preference for one turn of a chat
  * @property {number} n
@@ -53,6 +58,7 @@
  * @property {TurnChoice} [choice]  a choice in a chat that the server may not have yet
  * @property {string} [summary]     the answer in words
  * @property {boolean} [corrects]    replaces an answer that is counted already
+ * @property {boolean} [replaces]    the rater knows that it replaces an earlier answer
  * @property {string} [refused]     the server's reason for rejecting it
  *
  * @typedef {Object} Question

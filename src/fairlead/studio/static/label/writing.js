@@ -2,7 +2,8 @@
 
 import { Editor } from "./editor.js";
 import { count, h } from "./html.js";
-import { displayActions, Pane, promptSection } from "./panes.js";
+import { Prompt } from "./messages.js";
+import { displayActions, Pane, paneGrid } from "./panes.js";
 import { RadioRow } from "./radio-row.js";
 
 /** @typedef {import("./types.js").Task} Task */
@@ -20,9 +21,10 @@ function writingSection(editor, heading, ...extra) {
 
 /** @param {Task} task @param {Context} context @returns {View} */
 export function demonstration(task, context) {
+  const prompt = new Prompt(task.prompt);
   const editor = new Editor({ label: "Your answer", text: "", context });
   return {
-    content: [promptSection(task.prompt), writingSection(editor, "Your answer")],
+    content: [prompt.node, writingSection(editor, "Your answer")],
     controls: [],
     read: () => (editor.text ? { text: editor.text } : {}),
     write: (value) => (editor.text = value.text ?? ""),
@@ -31,12 +33,13 @@ export function demonstration(task, context) {
     typedLength: () => editor.text.length,
     details: () => pasteDetails(editor),
     firstField: editor.area,
-    actions: { edit: () => editor.focus() },
+    actions: { ...displayActions([], prompt, context), edit: () => editor.focus() },
   };
 }
 
 /** @param {Task} task @param {Context} context @returns {View} */
 export function edit(task, context) {
+  const prompt = new Prompt(task.prompt);
   const hasSeveral = task.answers.length > 1;
   const panes = task.answers.map((answer) => new Pane(answer, hasSeveral ? undefined : "Answer"));
   const [first] = task.answers;
@@ -73,10 +76,10 @@ export function edit(task, context) {
     }
   }
 
-  const panesNode = h(`div.panes${hasSeveral ? ".many" : ".one"}`, null, ...panes.map((pane) => pane.node));
+  const panesNode = paneGrid(panes);
   return {
     content: [
-      promptSection(task.prompt),
+      prompt.node,
       panesNode,
       writingSection(editor, "Improved answer", hasSeveral && answerRow.node),
     ],
@@ -96,6 +99,6 @@ export function edit(task, context) {
       answerRow.select(newLetter);
       return true;
     },
-    actions: { ...displayActions(panes, context), edit: () => editor.focus() },
+    actions: { ...displayActions(panes, prompt, context), edit: () => editor.focus() },
   };
 }
