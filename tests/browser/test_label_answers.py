@@ -152,5 +152,5 @@ def test_an_address_of_a_task_of_somebody_else_says_so(studio: Studio, browse: B
         [task] = leases.lease_items(connection, campaign, ben.rater)
     page = start(studio, browse, campaign)
     open_task(studio, page, campaign, path=f"label?task={task.id}")
-    expect(page.locator("#toasts")).to_contain_text("You have no such assignment.")
+    expect(page.locator("#toasts")).to_contain_text("You do not have this item any more.")
     expect(page.locator(".prompt")).to_be_visible()

@@ -116,7 +116,7 @@ def test_a_lead_requires_it_in_the_settings(studio: Studio, browse: Browse) -> N
     page.goto(f"{studio.url}/c/{campaign.slug}/settings")
     page.get_by_label("Labellers must read the guidelines").check()
     page.get_by_role("region", name="Campaign settings").get_by_role("button", name="Save").click()
-    expect(page.get_by_text("Saved")).to_be_visible()
+    expect(page.get_by_text("Saved", exact=True)).to_be_visible()
     with studio.database.read() as connection:
         assert campaigns.get(connection, campaign.slug).read_first
 

@@ -6,7 +6,7 @@ from playwright.sync_api import FloatRect, Locator, Page, expect
 from browser.conftest import RUN, Browse, Studio
 from browser.test_axe import judged
 from fairlead.data.records import Message
-from fairlead.labels import chats
+from fairlead.labels import campaigns, chats
 from fairlead.labels.items import NewItem
 
 pytestmark = pytest.mark.browser
@@ -69,7 +69,10 @@ def test_a_chat_begins_at_the_top(studio: Studio, browse: Browse) -> None:
     campaign = studio.campaign("chat", items=[NewItem((Message("user", "Ask about ships."),))])
     with studio.database.write() as connection:
         chats.set_answerers(connection, campaign, [chats.Answerer("model:helpful", {})], by="system")
-    page = browse(studio.person("Ada", campaign), **PHONE)
+    ada = studio.person("Ada", campaign)
+    with studio.database.write() as connection:  # guidelines that nobody has read come first
+        campaigns.mark_guidelines_read(connection, campaign, ada.rater, 1)
+    page = browse(ada, **PHONE)
     page.goto(f"{studio.url}/c/{campaign.slug}/label")
     composer, bar = box(page.locator(".composer")), box(page.locator(".topbar"))
     assert composer["y"] - bar["y"] - bar["height"] <= 20

@@ -40,7 +40,7 @@ def test_from_a_file_to_a_snapshot(studio: Studio, browse: Browse, answers: Path
 
     # 1. Five rendered items, and the bad row with its line
     expect(page.locator("#rows .item")).to_have_count(5)
-    expect(page.locator("#rows strong").first).to_have_text("0")
+    expect(page.locator("#rows .said").first).to_have_text("Question **0**?")  # as it was written
     expect(page.get_by_text("7 rows become 12 items")).to_be_visible()
     expect(page.locator("#bad td").first).to_have_text("7")
     page.get_by_text("compare all with all").click()

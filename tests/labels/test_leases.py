@@ -102,7 +102,7 @@ def test_a_lease_expires_without_heartbeats(database: Database) -> None:
         [other] = lease(connection, campaign, BEN, at=after(10.001))
         assert other.item.id == assignment.item.id
         assert assignments.get(connection, assignment.id, ANN).how == "expired"
-        with pytest.raises(Conflict, match="can still submit"):
+        with pytest.raises(Conflict, match="can still send"):
             leases.heartbeat(connection, campaign, assignment.id, ANN, at=after(11))
 
 

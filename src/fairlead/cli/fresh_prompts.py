@@ -11,7 +11,6 @@ from fairlead.data.records import Prompt
 from fairlead.eval.leaks import find_leaks
 from fairlead.model.check_inputs import check_input
 from fairlead.rollout.judge_file import is_llm, open_endpoint, read_judge_file
-from fairlead.rollout.rewards import is_rule, needs_reference, open_rule
 from fairlead.store.project import Project
 from fairlead.store.resolve_inputs import RULE, resolve_input
 from fairlead.store.run import rows_file
@@ -22,6 +21,8 @@ def require_judge(project: Project, judge: str, prompts: str, *, timeout_s: floa
     """Raise ConfigError for a rule that cannot be loaded, a faulty file of a judge behind an endpoint, and a
     missing API key.  Raise DataError for prompts without the reference that a rule needs, unless dropped.
     """
+    from fairlead.rollout.rewards import is_rule, needs_reference, open_rule  # imports torch
+
     if is_rule(judge):
         source = resolve_input(project, "judge", Ref("reward-model"), judge, OPTIONS)
         reference = judge if source.location is None else f"{RULE}{source.location}"

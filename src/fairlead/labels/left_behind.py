@@ -75,9 +75,9 @@ def take_over(
     if earlier is not None and earlier.rater == rater:
         return  # taken over before, by a page that closed too early
     if earlier is None or earlier.can_log_in or not earlier.is_called(names):
-        raise NotFound("You have no such assignment. Load the next item and try again.")
-    for one in sorted((earlier.rater, rater)):  # in one order everywhere, so that nobody waits in a circle
-        assignments.lock_rater(connection, one)
+        raise NotFound("You do not have this item any more. Load the next item and try again.")
+    for pseudonym in sorted((earlier.rater, rater)):  # in one order, so that none waits in a circle
+        assignments.lock_rater(connection, pseudonym)
     row = assignments.get_row(connection, assignment_id, earlier.rater, campaign_id=campaign.id, lock=True)
     if row.how == "judged":
         raise Conflict("This item has your answer already, under your earlier name.")

@@ -45,7 +45,7 @@ def list_answers(database: Database, viewer: Viewer, *, page: int) -> OwnAnswers
         own = own_judgements.list_own(
             connection, campaign.id, viewer.rater, offset=PER_PAGE * (page - 1), limit=PER_PAGE
         )
-    answers = [_own_answer(viewer, one) for one in own]
+    answers = [_own_answer(viewer, judgement) for judgement in own]
     return OwnAnswers(answers=answers, total=total, page=page, num_pages=num_pages)
 
 

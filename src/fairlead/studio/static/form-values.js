@@ -106,6 +106,13 @@ export function takeOver(form, current) {
   const kept = [];
   for (const field of namedFields(form)) {
     if (!(field.name in current)) continue;
+    if (field.type === "checkbox") {
+      const isOn = current[field.name];
+      if (isOn === field.defaultChecked) continue;
+      field.defaultChecked = field.checked = isOn; // a box that both have changed is the same for both
+      taken.push({ label: labelOf(field), text: isOn ? "on" : "off" });
+      continue;
+    }
     const text = toText(field, current[field.name]);
     if (field.type === "hidden") {
       field.value = text;

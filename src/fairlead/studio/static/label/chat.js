@@ -47,7 +47,7 @@ export function chat(task, context) {
   // the last becomes the suggestion
   const promptMessages = task.prompt.filter((_, n) => !isLastUserMessage(n));
   /** @type {MessageView[]} the conversation above the last turn */
-  const said = [];
+  const shownMessages = [];
   const thread = h("ol.thread", { "aria-label": "Conversation" });
   for (const message of promptMessages) appendMessage(message, false);
   const pair = h("div.panes.two", { hidden: true });
@@ -132,7 +132,7 @@ export function chat(task, context) {
   function appendMessage(message, isFormatted) {
     const view = new MessageView(message, { tag: "li", isFormatted });
     view.showSource(showsSource);
-    said.push(view);
+    shownMessages.push(view);
     thread.append(view.node);
   }
 
@@ -159,7 +159,7 @@ export function chat(task, context) {
     });
     turn = opened;
     showsSource = false;
-    for (const view of said) view.showSource(false);
+    for (const view of shownMessages) view.showSource(false);
     pair.replaceChildren(...answers.map((answer) => answer.node));
     if (answers.some((answer) => !answer.isComplete)) void streamAnswers(opened);
   }
@@ -319,7 +319,7 @@ export function chat(task, context) {
       edit: () => area.focus(),
       raw: () => {
         showsSource = !showsSource;
-        for (const view of said) view.showSource(showsSource);
+        for (const view of shownMessages) view.showSource(showsSource);
         turn?.answers.forEach((answer) => answer.show(showsSource));
         context.announce(showsSource ? "As written" : "Formatted");
       },

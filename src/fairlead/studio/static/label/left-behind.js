@@ -59,16 +59,17 @@ export class LeftBehind {
   /** @param {string} name   another name by which the person says that they were known */
   async #find(name) {
     const waiting = await this.#collect();
-    const found = [];
+    const tasksWithOwner = [];
     for (const slug of new Set(waiting.map((task) => task.slug))) {
       const tokens = waiting.filter((task) => task.slug === slug).map((task) => task.token);
       const api = createApi({ slug, csrf: this.owner.csrf });
       const { tasks } = await api.leftBehind(tokens.slice(0, 200), name);
       for (const { token, whose } of tasks) {
-        found.push({ .../** @type {Waiting} */ (waiting.find((task) => task.token === token)), whose });
+        const task = /** @type {Waiting} */ (waiting.find((task) => task.token === token));
+        tasksWithOwner.push({ ...task, whose });
       }
     }
-    this.waiting = found.sort((a, b) => a.at - b.at);
+    this.waiting = tasksWithOwner.sort((a, b) => a.at - b.at);
   }
 
   /** Tasks of other pseudonyms in this browser, except those that this person has said are not theirs. */
