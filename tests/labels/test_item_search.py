@@ -8,7 +8,7 @@ from fairlead.labels import flags, item_search, items, judgements
 from fairlead.labels.campaigns import Campaign
 from fairlead.labels.database import Database
 from fairlead.labels.errors import NotFound
-from fairlead.labels.item_search import ItemState
+from fairlead.labels.item_search import ItemQuery, ItemState
 from fairlead.labels.items import CandidateAnswer, NewItem
 from labels.build import ANN, BEN, CAT, LEAD, NOON, after, judge, lease, open_campaign
 
@@ -38,7 +38,7 @@ def search_ids(
 ) -> list[int]:
     return [
         summary.item.id
-        for summary in item_search.search(connection, campaign.id, words=words, state=state, at=after(1))
+        for summary in item_search.search(connection, campaign.id, ItemQuery(words, state), at=after(1))
     ]
 
 
@@ -86,7 +86,7 @@ def test_search_results_are_listed_in_pages(database: Database, campaign: Campai
     with database.read() as connection:
         first = item_search.search(connection, campaign.id, limit=3)
         second = item_search.search(connection, campaign.id, limit=3, after=first[-1].item.id)
-        last = item_search.search(connection, campaign.id, words="red", limit=1, after=1)
+        last = item_search.search(connection, campaign.id, ItemQuery("red"), limit=1, after=1)
     assert [summary.item.id for summary in first] == [1, 2, 3]
     assert [summary.item.id for summary in second] == [4]
     assert [summary.item.id for summary in last] == [3]
@@ -166,6 +166,6 @@ def test_an_item_whose_lease_has_expired_is_in_nobodys_hands(database: Database)
             [summary] = item_search.search(connection, campaign.id, at=at)
             details = item_search.get_details(connection, campaign.id, assignment.item.id, at=at)
             assert details.summary == summary
-            is_open = item_search.search(connection, campaign.id, state="open", at=at) != []
+            is_open = item_search.search(connection, campaign.id, ItemQuery(state="open"), at=at) != []
             found[minutes] = (summary.num_held, summary.num_open, is_open)
     assert found == {0.5: (1, 0, False), 2: (0, 1, True)}

@@ -2,7 +2,7 @@
 
 import pytest
 
-from fairlead.labels import campaigns, events, items, job_worker, jobs, overlap_job
+from fairlead.labels import campaigns, events, item_overlap, items, job_worker, jobs, overlap_job
 from fairlead.labels.campaigns import Campaign
 from fairlead.labels.database import Database
 from fairlead.labels.errors import Invalid
@@ -49,15 +49,15 @@ def test_many_items_are_changed_by_a_job_in_short_transactions(
     sizes: list[int] = []
 
     def run(leased: jobs.LeasedJob) -> dict[str, object]:
-        fit = items.fit_slots
+        fit = item_overlap.fit_slots
 
-        def counted(*arguments: object, **options: object) -> items.FittedItems | None:
+        def counted(*arguments: object, **options: object) -> item_overlap.FittedItems | None:
             fitted = fit(*arguments, **options)  # type: ignore[arg-type]
             sizes.append(0 if fitted is None else fitted.num_items)
             return fitted
 
         with pytest.MonkeyPatch.context() as patch:
-            patch.setattr(items, "fit_slots", counted)
+            patch.setattr(item_overlap, "fit_slots", counted)
             return overlap_job.run(leased)
 
     job = job_worker.run_one(database, {overlap_job.JOB_KIND: run})

@@ -74,10 +74,12 @@ def test_the_next_item_is_selected_through_indexes(connection: Connection, campa
         in plan
         for _, plan in executed
     )
-    [taken] = [
+    reserved, anybodys = [
         plan for statement, plan in executed if statement.startswith("UPDATE slot") and "EXISTS" in statement
     ]
-    assert "ix_assignment_item_id_rater_how (item_id=? AND rater=?)" in taken
+    for plan in (reserved, anybodys):
+        assert "(campaign_id=? AND reserved_for=? AND state=?)" in plan
+        assert "ix_assignment_item_id_rater_how (item_id=? AND rater=?)" in plan
 
 
 def test_progress_scans_no_judgements_and_assignments(connection: Connection, campaign: Campaign) -> None:

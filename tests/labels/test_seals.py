@@ -108,6 +108,16 @@ def test_equal_values_have_different_digests(database: Database) -> None:
 LATER_CHANGES = [  # what the migrations after v0008 added
     "DROP TABLE webhook",
     "ALTER TABLE campaign DROP COLUMN read_first",
+    "DROP INDEX ix_item_campaign_id_archived_at_id",
+    "DROP INDEX ix_item_campaign_id_archived_at_priority_id",
+    "DROP INDEX ix_flag_item_id",
+    "DROP INDEX ix_slot_campaign_id_reserved_for_state_rank",
+    "ALTER TABLE item DROP COLUMN archived_at",
+    "ALTER TABLE item DROP COLUMN reveals",
+    "ALTER TABLE slot DROP COLUMN reserved_for",
+    "ALTER TABLE campaign DROP COLUMN archived_at",
+    "ALTER TABLE campaign DROP COLUMN deleted_at",
+    "ALTER TABLE membership DROP COLUMN quota",
 ]
 
 

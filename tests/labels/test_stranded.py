@@ -21,7 +21,7 @@ from fairlead.labels import (
 from fairlead.labels.campaigns import Campaign
 from fairlead.labels.database import Database
 from fairlead.labels.errors import NotFound
-from fairlead.labels.item_search import ItemState
+from fairlead.labels.item_search import ItemQuery, ItemState
 from labels.build import LEAD, NOON, after, judge, lease, open_campaign
 
 Value = dict[str, Any]
@@ -156,7 +156,7 @@ def test_items_are_found_by_skip_disagreement_and_person(
                 judge(connection, held, said)
 
         def found(state: ItemState = "any", rater: str = "") -> list[int]:
-            matches = item_search.search(connection, campaign.id, state=state, rater=rater)
+            matches = item_search.search(connection, campaign.id, ItemQuery(state=state, rater=rater))
             return [match.item.id for match in matches]
 
         assert found(state="disputed") == [disputed]

@@ -1,6 +1,9 @@
 """The viewer's own account: passwords, sessions and tokens."""
 
 import dataclasses
+import io
+import json
+import zipfile
 from collections.abc import Callable
 
 import httpx
@@ -158,3 +161,15 @@ def test_a_token_makes_none_that_may_more(app: FastAPI, database: Database) -> N
 def test_a_token_cannot_set_a_first_password(app: FastAPI, database: Database) -> None:
     client = web.program(app, database, web.person(database, "Ben"), "account")
     assert client.patch(ME, json={"email": "ben@example.org", "password": PASSWORD}).status_code == 403
+
+
+def test_a_person_downloads_what_is_kept_about_them(app: FastAPI, database: Database) -> None:
+    client = web.browser(app, database, ada(database))
+    answer = client.get("/api/v1/me/data")
+    assert answer.headers["content-type"] == "application/zip"
+    assert "attachment" in answer.headers["content-disposition"]
+    with zipfile.ZipFile(io.BytesIO(answer.content)) as packed:
+        [account] = json.loads(packed.read("account.json"))
+    assert account["name"] == "Ada" and "password" not in account
+    assert "/api/v1/me/data" in client.get("/me").text
+    assert web.stranger(app).get("/api/v1/me/data").status_code == 401

@@ -11,7 +11,7 @@ from fairlead.labels import campaigns, items, members
 from fairlead.labels.database import open_database
 from fairlead.labels.items import CandidateAnswer, NewItem
 from fairlead.studio import app as apps
-from studio.leads import Place, filled, open_place, pairs, rows, upload
+from studio.leads import Place, filled, judge, open_place, pairs, rows, upload
 
 VENDOR = apps.STATIC / "vendor"
 
@@ -163,3 +163,56 @@ def test_pages_of_leads_have_no_inline_script_or_style(place: Place) -> None:
         assert not re.search(
             r"<script(?![^>]*\bsrc=)|<style|\sstyle=|\son\w+=|javascript:|js:\{", answer.text
         ), path
+
+
+# ---------------------------------------------------------------- copies, archive, deletion
+
+
+def test_a_campaign_is_copied_archived_and_deleted(place: Place) -> None:
+    lead = place.browser(place.person("Ada", "lead"))
+    slug = filled(place, lead, pairs(2))
+    judge(place, slug, place.person("Ben Okri"), {"choice": 1})
+    api = f"/api/v1/campaigns/{slug}"
+    copied = lead.post(f"{api}/copy", json={"name": "Again", "items": True, "people": True})
+    assert copied.status_code == 201 and copied.json()["progress"]["items"] == 2
+    assert lead.get("/c/again/settings").status_code == 200
+    assert len(lead.get("/api/v1/campaigns/again/people").json()["people"]) == 1
+    archived = lead.post(f"{api}/archive", json={"archived": True}).json()
+    assert (archived["state"], archived["archived_at"] is not None) == ("closed", True)
+    assert [each["slug"] for each in lead.get("/api/v1/campaigns").json()["campaigns"]] == ["again"]
+    hidden = lead.get("/api/v1/campaigns", params={"archived": True}).json()["campaigns"]
+    assert [each["slug"] for each in hidden] == [slug]
+    assert "1 archived campaign" in lead.get("/campaigns").text
+    assert f"/c/{slug}" in lead.get("/campaigns?archived=true").text
+    page = lead.get(f"/c/{slug}/settings").text
+    assert "Archived since" in page and "Type the name of the campaign" in page
+    assert lead.post(f"{api}/state", json={"state": "open"}).status_code == 409
+    refused = lead.post(f"{api}/delete", json={"confirm": "help me"})
+    assert refused.status_code == 422 and "as shown here: Help" in refused.text
+    assert lead.post(f"{api}/delete", json={"confirm": "Help"}).status_code == 204
+    assert lead.get(api).status_code == 404 and lead.get(f"/c/{slug}/items").status_code == 404
+    assert lead.get("/api/v1/events/list").status_code == 200
+
+
+def test_a_lead_of_one_campaign_leads_its_copy(place: Place) -> None:
+    owner = place.browser(place.person("Ada", "owner"))
+    owner.post("/api/v1/campaigns", json={"name": "Help", "kind": "pairwise"})
+    lea = place.browser(place.person("Lea", help="lead"))
+    assert lea.post("/api/v1/campaigns/help/copy", json={"name": "Mine"}).status_code == 201
+    assert lea.get("/api/v1/campaigns/mine").status_code == 200
+
+
+def test_a_quota_is_set_on_the_page_of_people(place: Place) -> None:
+    lead = place.browser(place.person("Ada", "lead"))
+    slug = filled(place, lead, pairs(3))
+    ben = place.person("Ben Okri")
+    judge(place, slug, ben, {"choice": 1})
+    path = f"/api/v1/campaigns/{slug}/people/{ben.rater}"
+    assert lead.patch(path, json={"quota": 2}).json()["quota"] == 2
+    assert lead.patch(path, json={"paused": False}).json()["quota"] == 2  # what is omitted stays
+    assert 'name="quota"' in lead.get(f"/c/{slug}/people").text
+    labeller = place.browser(ben)
+    tasks = labeller.post(f"/api/v1/campaigns/{slug}/next", json={"count": 3}).json()["assignments"]
+    assert len(tasks) == 1
+    assert lead.patch(path, json={"quota": None}).json()["quota"] is None
+    assert lead.patch(path, json={"quota": -1}).status_code == 422

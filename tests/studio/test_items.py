@@ -1,7 +1,9 @@
 import json
 from typing import Any
 
-from fairlead.labels import flags, judgements, leases
+import pytest
+
+from fairlead.labels import flags, item_search, judgements, leases
 from studio.leads import Place, filled, judge, pairs, rows, upload
 
 
@@ -164,3 +166,101 @@ def test_a_preview_shows_what_travels_with_the_items(place: Place) -> None:
     [item] = lead.post("/api/v1/imports/preview", json=body).json()["items"]
     assert (item["external_id"], item["metadata"]) == ("row-17", {"topic": "sums"})
     assert "row-17" in lead.get("/new/kind", params={"upload": found["id"]}).text
+
+
+def test_a_list_has_hits_pages_and_an_order(place: Place) -> None:
+    lead = place.browser(place.person("Ada", "lead"))
+    slug = filled(place, lead, pairs(60))
+    api, page = f"/api/v1/campaigns/{slug}/items", f"/c/{slug}/items"
+    first = lead.get(api, params={"limit": 25}).json()
+    assert (first["num_hits"], first["more_hits"], first["has_next"]) == (60, False, True)
+    last = lead.get(api, params={"limit": 25, "page": 3}).json()
+    assert (len(last["items"]), last["has_next"], last["next"]) == (10, False, None)
+    ids = [item["id"] for item in first["items"]]
+    newest = lead.get(api, params={"order": "newest", "limit": 60}).json()["items"]
+    assert [item["id"] for item in newest] == sorted((item["id"] for item in newest), reverse=True)
+    lead.patch(f"{api}/{ids[7]}", json={"priority": 9})
+    assert lead.get(api, params={"order": "priority"}).json()["items"][0]["id"] == ids[7]
+    assert lead.get(api, params={"q": "17?"}).json()["num_hits"] == 1
+    text = lead.get(page, params={"page": 2}).text
+    assert "60 items, page 2 of 3" in text and 'rel="prev"' in text and 'rel="next"' in text
+    assert "1 hit" in lead.get(page, params={"q": "17?"}).text
+    assert "No such page" in lead.get(page, params={"page": 9}).text
+    for wrong in ({"page": 0}, {"order": "odd"}):
+        assert lead.get(page, params=wrong).status_code == 422
+
+
+def test_counting_stops_where_a_filter_has_very_many_hits(
+    place: Place, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(item_search, "MAX_COUNTED", 5)
+    lead = place.browser(place.person("Ada", "lead"))
+    slug = filled(place, lead, pairs(30))
+    found = lead.get(f"/api/v1/campaigns/{slug}/items", params={"q": "question"}).json()
+    assert (found["num_hits"], found["more_hits"]) == (5, True)
+    assert "More than 5 hits" in lead.get(f"/c/{slug}/items", params={"q": "question"}).text
+    assert "30 items" in lead.get(f"/c/{slug}/items").text
+
+
+def test_chosen_items_are_archived_restored_kept_and_deleted(place: Place) -> None:
+    lead = place.browser(place.person("Ada", "lead"))
+    slug = filled(place, lead, pairs(4))
+    ben = place.person("Ben Okri")
+    judge(place, slug, ben, {"choice": 1})
+    page = f"/c/{slug}/items"
+
+    def ids(state: str = "any") -> list[int]:
+        items = lead.get(f"/api/v1{page.replace('/c/', '/campaigns/')}", params={"state": state}).json()[
+            "items"
+        ]
+        return [item["id"] for item in items]
+
+    everything = ids()
+    [judged] = ids("judged")
+    unseen = [item_id for item_id in everything if item_id != judged]
+
+    def sent(**form: Any) -> str:
+        answer = lead.post(page, data=form)
+        return lead.get(answer.headers["location"]).text if answer.status_code == 303 else answer.text
+
+    assert "Tick the items first" in sent(action="archive")
+    assert "1 item archived." in sent(action="archive", items=[judged], q="Question", order="newest")
+    assert ids() == unseen and ids("archived") == [judged]
+    assert "Restore" in lead.get(page, params={"state": "archived"}).text
+    assert "1 item restored." in sent(action="restore", items=[judged], state="archived")
+    assert "has been handed out" in sent(action="delete", whole_page="true", shown=everything)
+    assert "Choose who gets these items" in sent(action="reserve", items=unseen[:2])
+    assert "2 items kept for this person." in sent(action="reserve", items=unseen[:2], person=ben.rater)
+    people = lead.get(f"/api/v1/campaigns/{slug}/people").json()["people"]
+    assert [member["reserved"] for member in people] == [2]
+    assert "2 items kept" in lead.get(f"/c/{slug}/people").text
+    released = lead.delete(f"/api/v1/campaigns/{slug}/reservations/{ben.rater}").json()
+    assert released == {"num_changed": 2}
+    assert "1 item deleted." in sent(action="delete", items=[unseen[0]])
+    assert unseen[0] not in ids()
+
+
+def test_the_api_archives_and_deletes_items(place: Place) -> None:
+    lead = place.browser(place.person("Ada", "lead"))
+    slug = filled(place, lead, pairs(2))
+    api = f"/api/v1/campaigns/{slug}/items"
+    first, second = (item["id"] for item in lead.get(api).json()["items"])
+    assert lead.post(f"{api}/archive", json={"items": [first]}).json() == {"num_changed": 1}
+    assert lead.get(f"{api}/{first}").json()["item"]["archived_at"] is not None
+    assert "Archived since" in lead.get(f"/c/{slug}/items/{first}").text
+    assert lead.post(f"{api}/restore", json={"items": [first]}).json() == {"num_changed": 1}
+    assert lead.post(f"{api}/delete", json={"items": [second]}).json() == {"num_changed": 1}
+    assert lead.post(f"{api}/delete", json={"items": []}).status_code == 422
+    assert [item["id"] for item in lead.get(api).json()["items"]] == [first]
+
+
+def test_an_answer_that_names_its_model_is_marked(place: Place) -> None:
+    lead = place.browser(place.person("Ada", "lead"))
+    content = rows({"prompt": "Who?", "completions": ["As Qwen, I do not know.", "Nobody."]})
+    found = upload(lead, content)
+    assert "1 item has an answer that names its own model" in lead.get(f"/new/kind?upload={found['id']}").text
+    slug = filled(place, lead, content + pairs(1))
+    [item] = lead.get(f"/api/v1/campaigns/{slug}/items", params={"state": "reveals"}).json()["items"]
+    assert "As Qwen" in item["reveals"]
+    assert "names its model" in lead.get(f"/c/{slug}/items").text
+    assert "As Qwen" in lead.get(f"/c/{slug}/items/{item['id']}").text

@@ -3,7 +3,6 @@
 This module imports `pyarrow`, which the extra `hub` installs.  Rows are read and written in batches.
 """
 
-import io
 import json
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
@@ -13,6 +12,7 @@ import pyarrow as arrow
 import pyarrow.compute as compute
 import pyarrow.parquet as parquet
 
+from fairlead.core.byte_sink import ByteSink
 from fairlead.core.errors import DataError
 from fairlead.data.json_values import json_value
 
@@ -166,36 +166,12 @@ def write_parquet(columns: Mapping[str, str], batches: Iterable[Mapping[str, lis
     """
     types = {"text": arrow.string(), "whole": arrow.int64(), "number": arrow.float64(), "yes": arrow.bool_()}
     schema = arrow.schema([(name, types[kind]) for name, kind in columns.items()])
-    sink = _Sink()
+    sink = ByteSink()
     with parquet.ParquetWriter(sink, schema, compression="zstd") as writer:
         for batch in batches:
             writer.write_table(arrow.table(dict(batch), schema=schema))
             yield sink.taken()
     yield sink.taken()
-
-
-class _Sink(io.RawIOBase):
-    """A file that keeps only what nobody has taken yet."""
-
-    def __init__(self) -> None:
-        self.waiting = bytearray()
-        self.position = 0
-
-    def writable(self) -> bool:
-        return True
-
-    def write(self, content: Any) -> int:
-        self.waiting += content
-        self.position += len(content)
-        return len(content)
-
-    def tell(self) -> int:
-        return self.position
-
-    def taken(self) -> bytes:
-        content = bytes(self.waiting)
-        self.waiting.clear()
-        return content
 
 
 def _rows(batches: Iterator[Any]) -> Iterator[tuple[int, dict[str, Any]]]:

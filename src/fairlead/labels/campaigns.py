@@ -56,6 +56,8 @@ campaign_table = Table(
     Column("seed", String(40), nullable=False),
     Column("created_by", String(40), nullable=False),
     Column("created_at", String(27), nullable=False),
+    Column("archived_at", String(27)),  # null unless the campaign is hidden from lists
+    Column("deleted_at", String(27)),  # set while a job deletes what belongs to the campaign
 )
 guideline_table = Table(
     "guideline",
@@ -105,6 +107,8 @@ class Campaign:
     seed: str  # for the order of items and answers
     created_by: str
     created_at: str
+    archived_at: str | None = None  # hidden from lists since
+    deleted_at: str | None = None  # being deleted since
 
     @property
     def version(self) -> str:
@@ -185,7 +189,8 @@ def unknown_campaign(slug: str) -> NotFound:
 
 def get(connection: Connection, slug: str) -> Campaign:
     """Raises NotFound."""
-    row = connection.execute(select(campaign_table).where(campaign_table.c.slug == slug)).one_or_none()
+    this = (campaign_table.c.slug == slug, campaign_table.c.deleted_at.is_(None))
+    row = connection.execute(select(campaign_table).where(*this)).one_or_none()
     if row is None:
         raise unknown_campaign(slug)
     return _from_row(row)
@@ -200,8 +205,9 @@ def get_by_id(connection: Connection, campaign_id: int, *, lock: bool = False) -
 
 
 def list_all(connection: Connection, *, ids: Sequence[int] | None = None) -> list[Campaign]:
-    """All campaigns, or those with the given ids, newest first."""
-    query = select(campaign_table).order_by(campaign_table.c.id.desc())
+    """All campaigns, or those with the given ids, newest first.  Archived ones are among them."""
+    query = select(campaign_table).where(campaign_table.c.deleted_at.is_(None))
+    query = query.order_by(campaign_table.c.id.desc())
     if ids is not None:
         query = query.where(campaign_table.c.id.in_(ids))
     return [_from_row(row) for row in connection.execute(query)]
@@ -210,7 +216,7 @@ def list_all(connection: Connection, *, ids: Sequence[int] | None = None) -> lis
 def change(connection: Connection, campaign: Campaign, *, by: str, **settings: Any) -> Campaign:
     """Change the name, audience, pay, currency, lease time or options.
 
-    Kind, slug and seed never change.  Use `items.set_overlap` for the overlap.  After items were assigned,
+    Kind, slug and seed never change.  Use `item_overlap.change` for the overlap.  After items were assigned,
     pass options through `assignments.merge_options` first.
     """
     problems = _find_problems(settings)
@@ -259,6 +265,8 @@ def set_state(connection: Connection, campaign: Campaign, state: CampaignState, 
     """Open, pause or close a campaign.  Raises Conflict for a transition that is not possible."""
     if state == campaign.state:
         return campaign
+    if campaign.archived_at is not None:
+        raise Conflict("This campaign is archived. Restore it under Settings first.")
     if state not in NEXT_STATES[campaign.state]:
         raise Conflict(
             f"A campaign that is {campaign.state} cannot become {state}. "
@@ -275,6 +283,28 @@ def set_state(connection: Connection, campaign: Campaign, state: CampaignState, 
         raise Conflict("Another user has just changed the state of the campaign. Reload the page.")
     events.append(
         connection, verb=f"campaign.{state}", actor=by, campaign_id=campaign.id, subject=campaign.slug
+    )
+    return _from_row(row)
+
+
+def set_archived(connection: Connection, campaign: Campaign, *, archived: bool, by: str) -> Campaign:
+    """Hide a campaign from lists, or show it again.  An open or paused campaign is closed first."""
+    if archived == (campaign.archived_at is not None):
+        return campaign
+    if archived and campaign.state in ("open", "paused"):
+        campaign = set_state(connection, campaign, "closed", by=by)
+    row = connection.execute(
+        update(campaign_table)
+        .where(campaign_table.c.id == campaign.id)
+        .values(archived_at=now() if archived else None)
+        .returning(campaign_table)
+    ).one()
+    events.append(
+        connection,
+        verb="campaign.archived" if archived else "campaign.restored",
+        actor=by,
+        campaign_id=campaign.id,
+        subject=campaign.slug,
     )
     return _from_row(row)
 

@@ -35,6 +35,7 @@ flag_table = Table(
     Column("resolved_at", String(27)),
     Column("resolved_by", String(40)),
     Index("ix_flag_campaign_id_resolved_at", "campaign_id", "resolved_at"),
+    Index("ix_flag_item_id", "item_id"),
 )
 
 FLAG_REASONS = ("harmful", "personal data", "broken", "wrong guidelines", "other")

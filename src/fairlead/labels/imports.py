@@ -99,6 +99,7 @@ class ImportPreview:
     problems: tuple[SetAsideRow, ...]  # of the rows that were converted
     num_rows: int  # rows that were converted
     num_items: int  # items made from these rows
+    num_revealing: int  # items of which an answer names its own model
     more: bool  # there are more rows than were converted
 
 
@@ -134,11 +135,12 @@ def preview(
     first_items: list[NewItem] = []
     set_aside: list[SetAsideRow] = []
     num_rows = 0
-    num_items = 0
+    num_items = num_revealing = 0
     for row in islice(rows, MAX_PREVIEW_ROWS):
         row_items, problems = row_to_items.to_items(row, kind, pairs=pairs, source=source)
         num_rows += 1
         num_items += len(row_items)
+        num_revealing += sum(items.names_its_model(item) is not None for item in row_items)
         first_items += row_items[: NUM_PREVIEW_ITEMS - len(first_items)]
         set_aside += [_to_set_aside(problem) for problem in problems]
     return ImportPreview(
@@ -146,6 +148,7 @@ def preview(
         problems=tuple(set_aside),
         num_rows=num_rows,
         num_items=num_items,
+        num_revealing=num_revealing,
         more=next(rows, None) is not None,
     )
 

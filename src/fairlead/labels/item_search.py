@@ -7,7 +7,7 @@ import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Literal, get_args
+from typing import Any, Literal, NamedTuple, get_args
 
 from sqlalchemy import ColumnElement, Connection, Text, and_, cast, exists, false, func, or_, select
 
@@ -19,8 +19,36 @@ from fairlead.labels.items import Item, item_table, slot_table
 from fairlead.labels.judgements import Judgement, judgement_table
 from fairlead.labels.stranded import Skip
 
-ItemState = Literal["any", "open", "judged", "done", "flagged", "skipped", "disputed"]
+ItemState = Literal["any", "open", "judged", "done", "flagged", "skipped", "disputed", "reveals", "archived"]
 ITEM_STATES: tuple[ItemState, ...] = get_args(ItemState)
+
+
+ItemOrder = Literal["oldest", "newest", "priority"]
+ITEM_ORDERS: tuple[ItemOrder, ...] = get_args(ItemOrder)
+_ORDERS: Mapping[ItemOrder, tuple[Any, ...]] = {
+    "oldest": (item_table.c.id,),
+    "newest": (item_table.c.id.desc(),),
+    "priority": (item_table.c.priority.desc(), item_table.c.id.desc()),
+}
+MAX_COUNTED = 10_000  # hits of a search
+
+
+@dataclass(frozen=True)
+class ItemQuery:
+    """Items that contain all words and have the state.
+
+    With a rater, those that the rater has judged, skipped or holds; with "skipped", those they skipped.
+    """
+
+    words: str = ""
+    state: ItemState = "any"
+    rater: str = ""
+    order: ItemOrder = "oldest"
+
+
+class HitCount(NamedTuple):
+    num: int
+    is_more: bool  # there are more than `num`
 
 
 @dataclass(frozen=True)
@@ -46,36 +74,33 @@ class ItemDetails:
 def search(
     connection: Connection,
     campaign_id: int,
+    query: ItemQuery = ItemQuery(),  # noqa: B008
     *,
-    words: str = "",
-    state: ItemState = "any",
-    rater: str = "",
     after: int = 0,
+    offset: int = 0,
     limit: int = 50,
     at: datetime | None = None,
 ) -> list[ItemSummary]:
-    """Items that contain all words and have the state, in order of their ids.
+    """Matching items in their order, after an id (of the oldest first) or after a number of hits."""
+    # Only ids are skipped, which an index holds.
+    ids = select(item_table.c.id).where(*_matches(campaign_id, query, at)).order_by(*_ORDERS[query.order])
+    if after:
+        ids = ids.where(item_table.c.id > after)
+    page_ids = list(connection.execute(ids.offset(offset).limit(limit)).scalars())
+    page = {item.id: item for item in items.get_many(connection, campaign_id, page_ids)}
+    found = [page[item_id] for item_id in page_ids if item_id in page]
+    return _summaries(connection, campaign_id, found, at)
 
-    With a rater, those that the rater has judged, skipped or holds; with "skipped", those they skipped.
-    """
-    query = (
-        select(item_table)
-        .where(item_table.c.campaign_id == campaign_id, item_table.c.id > after)
-        .order_by(item_table.c.id)
-        .limit(limit)
-    )
-    for word in words.split()[:8]:
-        query = query.where(_contains(word))
-    if state != "any":
-        query = query.where(_has_state(state, at))
-    if rater:
-        hows = ("skipped",) if state == "skipped" else ("judged", "skipped")
-        holds = assignment_table.c.how.is_(None) if state != "skipped" else false()
-        taken = or_(holds, assignment_table.c.how.in_(hows))
-        mine = (assignment_table.c.item_id == item_table.c.id, assignment_table.c.rater == rater)
-        query = query.where(exists().where(*mine, taken))
-    page = [items.from_row(row) for row in connection.execute(query)]
-    return _summaries(connection, campaign_id, page, at)
+
+def count_hits(connection: Connection, campaign_id: int, query: ItemQuery) -> HitCount:
+    """The number of matching items; counting stops at MAX_COUNTED, except for a list without a filter."""
+    matching = select(item_table.c.id).where(*_matches(campaign_id, query, None))
+    is_filtered = bool(query.words.strip() or query.rater or query.state not in ("any", "archived"))
+    if is_filtered:
+        matching = matching.limit(MAX_COUNTED + 1)
+    num = int(connection.execute(select(func.count()).select_from(matching.subquery())).scalar_one())
+    is_more = is_filtered and num > MAX_COUNTED
+    return HitCount(min(num, MAX_COUNTED) if is_filtered else num, is_more)
 
 
 def get_details(
@@ -97,10 +122,10 @@ def get_details(
 
 
 def count_items(connection: Connection, campaign_ids: Sequence[int]) -> Mapping[int, int]:
-    """Number of items by campaign."""
+    """Number of items by campaign, without archived ones."""
     query = (
         select(item_table.c.campaign_id, func.count())
-        .where(item_table.c.campaign_id.in_(campaign_ids))
+        .where(item_table.c.campaign_id.in_(campaign_ids), item_table.c.archived_at.is_(None))
         .group_by(item_table.c.campaign_id)
     )
     counts = {campaign_id: count for campaign_id, count in connection.execute(query)}
@@ -143,6 +168,25 @@ def _summaries(
     ]
 
 
+def _matches(campaign_id: int, query: ItemQuery, at: datetime | None) -> list[ColumnElement[bool]]:
+    is_archived = query.state == "archived"
+    archived_at = item_table.c.archived_at
+    conditions = [
+        item_table.c.campaign_id == campaign_id,
+        archived_at.is_not(None) if is_archived else archived_at.is_(None),
+        *(_contains(word) for word in query.words.split()[:8]),
+    ]
+    if query.state not in ("any", "archived"):
+        conditions.append(_has_state(query.state, at))
+    if query.rater:
+        hows = ("skipped",) if query.state == "skipped" else ("judged", "skipped")
+        holds = assignment_table.c.how.is_(None) if query.state != "skipped" else false()
+        taken = or_(holds, assignment_table.c.how.in_(hows))
+        mine = (assignment_table.c.item_id == item_table.c.id, assignment_table.c.rater == query.rater)
+        conditions.append(exists().where(*mine, taken))
+    return conditions
+
+
 def _contains(word: str) -> ColumnElement[bool]:
     """SQL condition: the prompt, answers, tags, id or metadata contain the word, in any case.
 
@@ -178,6 +222,8 @@ def _has_state(state: ItemState, at: datetime | None) -> ColumnElement[bool]:
         )
     if state == "disputed":
         return _is_disputed()
+    if state == "reveals":
+        return item_table.c.reveals.is_not(None)
     expired = exists().where(slot_table.c.item_id == item_table.c.id, _is_expired(at))
     return or_(has("open"), expired)
 

@@ -10,7 +10,7 @@ import json
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from typing import Any, NamedTuple
+from typing import Any
 
 from sqlalchemy import (
     JSON,
@@ -21,11 +21,11 @@ from sqlalchemy import (
     ForeignKey,
     Index,
     Integer,
+    Select,
     String,
     Table,
     Text,
     UniqueConstraint,
-    delete,
     func,
     insert,
     literal,
@@ -37,8 +37,8 @@ from sqlalchemy import (
 from fairlead.core import digest
 from fairlead.core.seed import derive_seed
 from fairlead.data.records import Messages, message_from_json, message_to_json
-from fairlead.labels import campaigns, events, storable_text, task_kinds
-from fairlead.labels.campaigns import Campaign, campaign_table
+from fairlead.labels import events, self_naming, storable_text, task_kinds
+from fairlead.labels.campaigns import Campaign
 from fairlead.labels.database import format_time, metadata, now
 from fairlead.labels.errors import Invalid, NotFound
 
@@ -58,7 +58,11 @@ item_table = Table(
     Column("source", String(200), nullable=False),
     Column("created_at", String(27), nullable=False),
     Column("carried", JSON, nullable=False, server_default="{}"),
+    Column("archived_at", String(27)),  # null unless the item is hidden and handed out to nobody
+    Column("reveals", Text),  # where an answer names its own model, see `self_naming`
     UniqueConstraint("campaign_id", "digest"),
+    Index("ix_item_campaign_id_archived_at_id", "campaign_id", "archived_at", "id"),
+    Index("ix_item_campaign_id_archived_at_priority_id", "campaign_id", "archived_at", "priority", "id"),
 )
 slot_table = Table(
     "slot",
@@ -70,16 +74,18 @@ slot_table = Table(
     Column("rank", BigInteger, nullable=False),
     Column("state", String(4), nullable=False),  # open, held or done
     Column("token", String(32)),  # of the assignment that holds or filled the slot
+    Column("reserved_for", String(40)),  # the only rater who gets an open slot; null for anybody
     UniqueConstraint("item_id", "n"),
     Index("ix_slot_campaign_id_state_rank", "campaign_id", "state", "rank"),
     Index("ix_slot_campaign_id_item_id", "campaign_id", "item_id"),
     Index("ix_slot_token", "token"),
+    Index("ix_slot_campaign_id_reserved_for_state_rank", "campaign_id", "reserved_for", "state", "rank"),
 )
 
 MAX_PRIORITY = 100
 MAX_TEXT = 400_000  # characters of one text
 MAX_ITEM_TEXT = 1_000_000  # characters of all texts of an item, which a page shows at once
-_ROWS_PER_STATEMENT = 500
+ROWS_PER_STATEMENT = 500
 
 
 @dataclass(frozen=True)
@@ -123,6 +129,8 @@ class Item:
     source: str
     created_at: str
     carried: Mapping[str, Any] = field(default_factory=dict)  # as in `NewItem`
+    archived_at: str | None = None
+    reveals: str | None = None  # where an answer names its own model
 
 
 @dataclass(frozen=True)
@@ -161,11 +169,12 @@ def add(connection: Connection, campaign: Campaign, rows: Iterable[NewItem], *, 
             "source": row.source,
             "created_at": created_at,
             "carried": dict(row.carried),
+            "reveals": names_its_model(row),
         }
         new.setdefault(item_digest, values)
     digests = list(new)
-    for start in range(0, len(digests), _ROWS_PER_STATEMENT):
-        part = digests[start : start + _ROWS_PER_STATEMENT]
+    for start in range(0, len(digests), ROWS_PER_STATEMENT):
+        part = digests[start : start + ROWS_PER_STATEMENT]
         for duplicate in connection.execute(
             select(item_table.c.digest).where(
                 item_table.c.campaign_id == campaign.id, item_table.c.digest.in_(part)
@@ -173,14 +182,14 @@ def add(connection: Connection, campaign: Campaign, rows: Iterable[NewItem], *, 
         ).scalars():
             del new[duplicate]
     new_rows = list(new.values())
-    for start in range(0, len(new_rows), _ROWS_PER_STATEMENT):
-        part_rows = new_rows[start : start + _ROWS_PER_STATEMENT]
+    for start in range(0, len(new_rows), ROWS_PER_STATEMENT):
+        part_rows = new_rows[start : start + ROWS_PER_STATEMENT]
         inserted = connection.execute(
             insert(item_table).returning(item_table.c.id, item_table.c.digest, item_table.c.priority),
             part_rows,
         ).all()
         slots = [
-            _slot_row(campaign, row.id, row.digest, row.priority, n)
+            slot_row(campaign, row.id, row.digest, row.priority, n)
             for row in inserted
             for n in range(campaign.overlap)
         ]
@@ -195,6 +204,11 @@ def add(connection: Connection, campaign: Campaign, rows: Iterable[NewItem], *, 
             body={"count": len(new_rows)},
         )
     return AddedCounts(len(new_rows), num_rows - len(new_rows))
+
+
+def names_its_model(row: NewItem) -> str | None:
+    """Where an answer names the model that wrote it, or None."""
+    return self_naming.find([(answer.messages, answer.source) for answer in row.answers])
 
 
 def why_unjudgeable(answers: Sequence[CandidateAnswer]) -> str | None:
@@ -227,79 +241,6 @@ def why_too_long(row: NewItem) -> str | None:
     return None
 
 
-class FittedItems(NamedTuple):
-    last_id: int
-    num_items: int
-
-
-def set_overlap(connection: Connection, campaign: Campaign, overlap: int, *, by: str) -> None:
-    """Add slots to every item, or delete open ones, in this transaction; see `overlap_job` for many."""
-    record_overlap(connection, campaign, overlap, by=by)
-    after = 0
-    while fitted := fit_slots(connection, campaign.id, after=after, limit=_ROWS_PER_STATEMENT):
-        after = fitted.last_id
-
-
-def record_overlap(connection: Connection, campaign: Campaign, overlap: int, *, by: str) -> None:
-    """Set the number of raters per item, for new items and for `fit_slots`."""
-    if not isinstance(overlap, int) or not 1 <= overlap <= 20:
-        raise Invalid({"overlap": "must be 1 to 20 people per item"})
-    connection.execute(
-        update(campaign_table).where(campaign_table.c.id == campaign.id).values(overlap=overlap)
-    )
-    events.append(
-        connection,
-        verb="campaign.overlap",
-        actor=by,
-        campaign_id=campaign.id,
-        subject=campaign.slug,
-        body={"from": campaign.overlap, "to": overlap},
-    )
-
-
-def fit_slots(connection: Connection, campaign_id: int, *, after: int = 0, limit: int) -> FittedItems | None:
-    """Add slots to the next items, or delete open ones, so that they fit the campaign's overlap.
-
-    Held and done slots stay.  A held slot is deleted when its lease ends without a judgement.  Returns None
-    when there are no items after the id `after`.
-    """
-    campaign = campaigns.get_by_id(connection, campaign_id)
-    overlap = campaign.overlap
-    rows = connection.execute(
-        select(item_table.c.id, item_table.c.digest, item_table.c.priority)
-        .where(item_table.c.campaign_id == campaign_id, item_table.c.id > after)
-        .order_by(item_table.c.id)
-        .limit(limit)
-    ).all()
-    if not rows:
-        return None
-    states_of_item: dict[int, dict[int, str]] = {}
-    for slot in connection.execute(
-        select(slot_table.c.item_id, slot_table.c.n, slot_table.c.state).where(
-            slot_table.c.campaign_id == campaign_id, slot_table.c.item_id.between(rows[0].id, rows[-1].id)
-        )
-    ):
-        states_of_item.setdefault(slot.item_id, {})[slot.n] = slot.state
-    more: list[dict[str, Any]] = []
-    fewer: dict[int, list[int]] = {}  # n -> items
-    for row in rows:
-        states = states_of_item.get(row.id, {})
-        missing = [n for n in range(overlap) if n not in states][: max(0, overlap - len(states))]
-        more += [_slot_row(campaign, row.id, row.digest, row.priority, n) for n in missing]
-        free = sorted((n for n, state in states.items() if state == "open"), reverse=True)
-        for n in free[: max(0, len(states) - overlap)]:
-            fewer.setdefault(n, []).append(row.id)
-    if more:
-        connection.execute(insert(slot_table), more)
-    for n, item_ids in fewer.items():
-        connection.execute(
-            delete(slot_table).where(
-                slot_table.c.item_id.in_(item_ids), slot_table.c.n == n, slot_table.c.state == "open"
-            )
-        )
-    return FittedItems(rows[-1].id, len(rows))
-
-
 def set_priority(
     connection: Connection, campaign: Campaign, priorities: Mapping[int, int], *, by: str
 ) -> None:
@@ -312,7 +253,7 @@ def set_priority(
         for n in (
             connection.execute(select(slot_table.c.n).where(slot_table.c.item_id == item_id)).scalars().all()
         ):
-            rank = _slot_row(campaign, item_id, item.digest, priority, n)["rank"]
+            rank = slot_row(campaign, item_id, item.digest, priority, n)["rank"]
             connection.execute(
                 update(slot_table)
                 .where(slot_table.c.item_id == item_id, slot_table.c.n == n)
@@ -346,6 +287,13 @@ def list_page(connection: Connection, campaign_id: int, *, after: int = 0, limit
         .limit(limit)
     )
     return [from_row(row) for row in connection.execute(query)]
+
+
+def archived_ids(campaign_id: int) -> Select[int]:
+    """SQL query: the ids of the archived items."""
+    return select(item_table.c.id).where(
+        item_table.c.campaign_id == campaign_id, item_table.c.archived_at.is_not(None)
+    )
 
 
 def get_many(connection: Connection, campaign_id: int, ids: Sequence[int]) -> list[Item]:
@@ -408,6 +356,8 @@ def from_row(row: Any) -> Item:
         source=row.source,
         created_at=row.created_at,
         carried=row.carried,
+        archived_at=row.archived_at,
+        reveals=row.reveals,
     )
 
 
@@ -442,7 +392,7 @@ def _check(campaign: Campaign, row: NewItem, number: int) -> None:
         raise Invalid({"selection_probability": f"row {number}: must be above 0 and at most 1"})
 
 
-def _slot_row(campaign: Campaign, item_id: int, item_digest: str, priority: int, n: int) -> dict[str, Any]:
+def slot_row(campaign: Campaign, item_id: int, item_digest: str, priority: int, n: int) -> dict[str, Any]:
     """Values of a slot.  Bits of the rank: [n: 5][100 - priority: 7][random order: 32]."""
     shuffled = derive_seed(0, campaign.seed, item_digest, n) & 0xFFFFFFFF
     rank = (n << 39) | ((MAX_PRIORITY - priority) << 32) | shuffled

@@ -7,7 +7,7 @@ from datetime import UTC, datetime, tzinfo
 
 from sqlalchemy import Connection, func, or_, select
 
-from fairlead.labels import assignments, campaigns, items, judgements, local_days
+from fairlead.labels import assignments, campaigns, items, judgements, local_days, members
 from fairlead.labels.assignments import assignment_table
 from fairlead.labels.campaigns import Campaign
 from fairlead.labels.database import format_time
@@ -57,12 +57,14 @@ def get_pace(
 def list_campaigns(
     connection: Connection, rater: str, paused: Mapping[int, bool], zone: tzinfo = UTC
 ) -> list[LabellerCampaign]:
-    """Campaigns in which the rater labels, except drafts: open ones first, then newest first.
+    """Campaigns in which the rater labels, except drafts and archived ones: open ones first, then newest.
 
     `paused` maps the id of each campaign to whether the rater is paused there.
     """
     started = [
-        campaign for campaign in campaigns.list_all(connection, ids=list(paused)) if campaign.state != "draft"
+        campaign
+        for campaign in campaigns.list_all(connection, ids=list(paused))
+        if campaign.state != "draft" and campaign.archived_at is None
     ]
     counts = items.slot_counts(connection, [campaign.id for campaign in started])
     of_labeller = []
@@ -77,7 +79,8 @@ def list_campaigns(
                 done=slots["done"],
                 wanted=sum(slots.values()),
                 pace=get_pace(connection, campaign.id, rater, zone=zone),
-                left=num_held + (_count_offered(connection, campaign.id, rater) if is_offered else 0),
+                left=num_held
+                + (_count_offered(connection, campaign.id, rater, num_held) if is_offered else 0),
                 num_held=num_held,
                 paused=paused[campaign.id],
                 guidelines_version=guidelines.version if guidelines else 0,
@@ -87,9 +90,16 @@ def list_campaigns(
     return sorted(of_labeller, key=lambda work: work.campaign.state != "open")
 
 
-def _count_offered(connection: Connection, campaign_id: int, rater: str) -> int:
-    """Number of items with an open judgement that this rater has neither judged nor skipped nor holds."""
-    open_slots = (slot_table.c.campaign_id == campaign_id, slot_table.c.state == "open")
+def _count_offered(connection: Connection, campaign_id: int, rater: str, num_held: int) -> int:
+    """Number of items with an open judgement that this rater has neither judged nor skipped nor holds.
+
+    Items that are kept for others do not count, nor do items beyond the rater's quota.
+    """
+    open_slots = (
+        slot_table.c.campaign_id == campaign_id,
+        slot_table.c.state == "open",
+        or_(slot_table.c.reserved_for.is_(None), slot_table.c.reserved_for == rater),
+    )
     num_open = select(func.count(slot_table.c.item_id.distinct())).where(*open_slots)
     # Counted apart: a rater has seen few of the items that are open.
     num_seen = select(func.count(slot_table.c.item_id.distinct())).join_from(
@@ -101,4 +111,9 @@ def _count_offered(connection: Connection, campaign_id: int, rater: str) -> int:
         assignment_table.c.rater == rater,
         or_(assignment_table.c.how.is_(None), assignment_table.c.how.in_(("judged", "skipped"))),
     )
-    return int(connection.execute(num_open).scalar_one() - connection.execute(seen).scalar_one())
+    offered = int(connection.execute(num_open).scalar_one() - connection.execute(seen).scalar_one())
+    quota = members.quota_of(connection, campaign_id, rater)
+    if quota is None:
+        return offered
+    num_judged = judgements.count_current(connection, campaign_id, rater)
+    return max(0, min(offered, quota - num_judged - num_held))

@@ -7,11 +7,12 @@ import secrets
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from typing import Any
 
-from sqlalchemy import Connection, delete, exists, func, insert, or_, select, update
+from sqlalchemy import ColumnElement, Connection, delete, exists, func, insert, or_, select, update
 from sqlalchemy.exc import IntegrityError
 
-from fairlead.labels import assignments, campaigns, events, items
+from fairlead.labels import assignments, campaigns, events, items, members
 from fairlead.labels.assignments import Assignment, assignment_table
 from fairlead.labels.campaigns import Campaign, campaign_table
 from fairlead.labels.database import format_time, parse_time
@@ -53,12 +54,26 @@ def lease_items(
     if len(leased) >= count:
         return leased[:count]
     campaign = campaigns.get_by_id(connection, campaign.id, lock=True)  # options and state of this moment
+    count = min(count, _quota_left(connection, campaign.id, rater))
     while campaign.state == "open" and len(leased) < count:
         assignment = _lease_next(connection, campaign, rater, at)
         if assignment is None:
             break
         leased.append(assignment)
-    return leased[:count]
+    return leased
+
+
+def _quota_left(connection: Connection, campaign_id: int, rater: str) -> int:
+    """The most items that the rater may hold now."""
+    quota = members.quota_of(connection, campaign_id, rater)
+    if quota is None:
+        return MAX_LEASES
+    query = select(func.count()).where(
+        assignment_table.c.campaign_id == campaign_id,
+        assignment_table.c.how == "judged",
+        assignment_table.c.rater == rater,
+    )
+    return quota - int(connection.execute(query).scalar_one())
 
 
 def heartbeat(
@@ -147,6 +162,8 @@ def skip(connection: Connection, assignment: Assignment, *, at: datetime, reason
     Also works for an assignment that was judged or whose lease has ended.  Another lease that the rater holds
     on the same item is released.  Returns False when the assignment was already skipped.
     """
+    mine = (slot_table.c.item_id == assignment.item.id, slot_table.c.reserved_for == assignment.rater)
+    connection.execute(update(slot_table).where(*mine).values(reserved_for=None))  # others may have it
     if end(connection, assignment.id, "skipped", at=at, reason=reason):
         return True
     others = (
@@ -228,8 +245,8 @@ def complete(connection: Connection, assignment: Assignment, at: datetime) -> bo
 def reopen_slot(connection: Connection, assignment_id: str) -> None:
     """Open the slot that the assignment occupied.
 
-    The slot is deleted when the item has more slots than the campaign's overlap.  The slot is done at once
-    when the item has an extra judgement that had no slot.
+    The slot is deleted when the item is archived, or has more slots than the campaign's overlap.  The slot is
+    done at once when the item has an extra judgement that had no slot.
     """
     slot = connection.execute(
         select(slot_table.c.id, slot_table.c.item_id)
@@ -244,7 +261,11 @@ def reopen_slot(connection: Connection, assignment_id: str) -> None:
         .where(campaign_table.c.id == slot_table.c.campaign_id)
         .scalar_subquery()
     )
-    connection.execute(delete(slot_table).where(slot_table.c.id == slot.id, num_slots > overlap))
+    archived = exists().where(
+        items.item_table.c.id == slot.item_id, items.item_table.c.archived_at.is_not(None)
+    )
+    unwanted = or_(num_slots > overlap, archived)
+    connection.execute(delete(slot_table).where(slot_table.c.id == slot.id, unwanted))
     with_slot = select(slot_table.c.token).where(
         slot_table.c.item_id == slot.item_id, slot_table.c.token.is_not(None)
     )
@@ -292,26 +313,29 @@ def _lease_next(connection: Connection, campaign: Campaign, rater: str, at: date
         assignment_table.c.rater == rater,
         or_(assignment_table.c.how.is_(None), assignment_table.c.how.in_(("judged", "skipped"))),
     )
-    next_slot = (
-        select(slot_table.c.id)
-        .where(slot_table.c.campaign_id == campaign.id, slot_table.c.state == "open", ~seen)
-        .order_by(slot_table.c.rank)
-        .limit(1)
-        .with_for_update(skip_locked=True, of=slot_table)
-        .scalar_subquery()
-    )
-    claim = (
-        update(slot_table)
-        .where(slot_table.c.id == next_slot, slot_table.c.state == "open")
-        .values(state="held", token=assignment_id)
-    )
+
+    def claim(reservation: ColumnElement[bool]) -> Any:
+        next_slot = (
+            select(slot_table.c.id)
+            .where(slot_table.c.campaign_id == campaign.id, slot_table.c.state == "open", reservation, ~seen)
+            .order_by(slot_table.c.rank)
+            .limit(1)
+            .with_for_update(skip_locked=True, of=slot_table)
+            .scalar_subquery()
+        )
+        claimed = (
+            update(slot_table)
+            .where(slot_table.c.id == next_slot, slot_table.c.state == "open")
+            .values(state="held", token=assignment_id)
+        )
+        return connection.execute(claimed.returning(slot_table.c.id, slot_table.c.item_id)).one_or_none()
+
     guidelines = campaigns.get_guidelines(connection, campaign.id)
     while True:
         try:
             with connection.begin_nested():
-                slot = connection.execute(
-                    claim.returning(slot_table.c.id, slot_table.c.item_id)
-                ).one_or_none()
+                # What is kept for this rater comes first.
+                slot = claim(slot_table.c.reserved_for == rater) or claim(slot_table.c.reserved_for.is_(None))
                 if slot is None:
                     return None
                 item = items.get(connection, campaign.id, slot.item_id)

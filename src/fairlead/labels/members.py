@@ -32,11 +32,13 @@ membership_table = Table(
     Column("role", String(20), nullable=False),
     Column("paused_at", String(27)),
     Column("joined_at", String(27), nullable=False),  # accepted the terms of the invitation
+    Column("quota", Integer),  # most judgements that the person may make here; null for any number
     PrimaryKeyConstraint("campaign_id", "person_id"),
 )
 
 # In ascending order of permissions, except that a viewer may not label.
 CAMPAIGN_ROLES = ("viewer", "labeller", "adjudicator", "lead")
+MAX_QUOTA = 1_000_000
 
 
 @dataclass(frozen=True)
@@ -47,6 +49,7 @@ class Member:
     role: str
     paused: bool
     joined_at: str
+    quota: int | None  # most judgements that the member may make here
 
 
 @dataclass(frozen=True)
@@ -144,6 +147,32 @@ def set_paused(connection: Connection, campaign_id: int, rater: str, *, paused: 
     return get(connection, campaign_id, rater)
 
 
+def set_quota(connection: Connection, campaign_id: int, rater: str, quota: int | None, *, by: str) -> Member:
+    """Set the most judgements that the member may make here, or None for any number."""
+    if quota is not None and not 0 <= quota <= MAX_QUOTA:
+        raise Invalid({"quota": f"must be 0 to {MAX_QUOTA:,}, or empty for any number"})
+    member = get(connection, campaign_id, rater)
+    if member.quota != quota:
+        _update(connection, campaign_id, rater, quota=quota)
+        events.append(
+            connection,
+            verb="member.quota",
+            actor=by,
+            campaign_id=campaign_id,
+            subject=rater,
+            body={"quota": quota},
+        )
+    return get(connection, campaign_id, rater)
+
+
+def quota_of(connection: Connection, campaign_id: int, rater: str) -> int | None:
+    query = select(membership_table.c.quota).where(
+        membership_table.c.campaign_id == campaign_id, membership_table.c.person_id == _person_id(rater)
+    )
+    quota = connection.execute(query).scalar()
+    return None if quota is None else int(quota)
+
+
 def remove(connection: Connection, campaign_id: int, rater: str, *, by: str) -> None:
     get(connection, campaign_id, rater)
     connection.execute(
@@ -171,6 +200,7 @@ _select_members = (
         membership_table.c.role,
         membership_table.c.paused_at,
         membership_table.c.joined_at,
+        membership_table.c.quota,
     )
     .select_from(membership_table)
     .join(person_table)
@@ -202,4 +232,6 @@ def _check_role(role: str) -> None:
 
 
 def _from_row(row: Any) -> Member:
-    return Member(row.rater, row.name, row.email, row.role, row.paused_at is not None, row.joined_at)
+    return Member(
+        row.rater, row.name, row.email, row.role, row.paused_at is not None, row.joined_at, row.quota
+    )

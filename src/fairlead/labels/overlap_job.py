@@ -8,7 +8,7 @@ from typing import Any
 
 from sqlalchemy import Connection, func, select
 
-from fairlead.labels import campaigns, items, jobs
+from fairlead.labels import campaigns, item_overlap, items, jobs
 from fairlead.labels.campaigns import Campaign
 
 JOB_KIND = "overlap"
@@ -17,10 +17,10 @@ MOST_AT_ONCE = 500  # items per transaction
 
 def change(connection: Connection, campaign: Campaign, overlap: int, *, by: str) -> int | None:
     """Set the number of people per item.  Returns the id of the job, or None if everything is done."""
-    items.record_overlap(connection, campaign, overlap, by=by)
+    item_overlap.record(connection, campaign, overlap, by=by)
     num_items = _num_items(connection, campaign.id)
     if num_items <= MOST_AT_ONCE:
-        items.fit_slots(connection, campaign.id, limit=MOST_AT_ONCE)
+        item_overlap.fit_slots(connection, campaign.id, limit=MOST_AT_ONCE)
         return None
     return jobs.enqueue(connection, JOB_KIND, {"overlap": overlap}, actor=by, campaign_id=campaign.id)
 
@@ -34,7 +34,9 @@ def run(leased: jobs.LeasedJob) -> dict[str, Any]:
     progress = leased.checkpoint or {"after": 0, "items": 0}
     while True:
         with leased.write(num_done=progress["items"], num_all=num_all) as connection:
-            fitted = items.fit_slots(connection, campaign_id, after=progress["after"], limit=MOST_AT_ONCE)
+            fitted = item_overlap.fit_slots(
+                connection, campaign_id, after=progress["after"], limit=MOST_AT_ONCE
+            )
             if fitted is None:
                 overlap = campaigns.get_by_id(connection, campaign_id).overlap
                 return {"items": progress["items"], "overlap": overlap}

@@ -211,6 +211,8 @@ def _write_files(
     tally = RowTally()
     sheet_input = datasheet.DatasheetInput()
     by_item = _group_by_item(judgements.list_current(connection, campaign.id))
+    archived = set(connection.execute(items.archived_ids(campaign.id)).scalars())
+    by_item = {item_id: of_item for item_id, of_item in by_item.items() if item_id not in archived}
     with ExitStack() as stack:
         opened: dict[RowFile, Any] = {}
         for judged in _with_items(connection, campaign, by_item):

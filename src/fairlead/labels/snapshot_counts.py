@@ -92,7 +92,11 @@ def _groups(
         of_judgement = code.concat(of_judgement)
     by_judgement = (
         select(judgement_table.c.item_id, of_judgement.label("of_judgement"))
-        .where(judgement_table.c.campaign_id == campaign.id, judgements.is_current_in(campaign.id))
+        .where(
+            judgement_table.c.campaign_id == campaign.id,
+            judgements.is_current_in(campaign.id),
+            judgement_table.c.item_id.not_in(items.archived_ids(campaign.id)),
+        )
         .subquery()
     )
     of_item = aggregate_strings(by_judgement.c.of_judgement, BETWEEN_JUDGEMENTS).label("of_item")
@@ -119,7 +123,11 @@ def _count_raters(
     ]
     of_raters = (
         select(*is_used)
-        .where(judgement_table.c.campaign_id == campaign.id, judgements.is_current_in(campaign.id))
+        .where(
+            judgement_table.c.campaign_id == campaign.id,
+            judgements.is_current_in(campaign.id),
+            judgement_table.c.item_id.not_in(items.archived_ids(campaign.id)),
+        )
         .group_by(judgement_table.c.rater)
     )
     rows = connection.execute(of_raters).all()

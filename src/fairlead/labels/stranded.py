@@ -10,7 +10,7 @@ from typing import Any
 
 from sqlalchemy import Connection, Select, and_, delete, exists, func, or_, select, update
 
-from fairlead.labels import events, items
+from fairlead.labels import events, items, judgements
 from fairlead.labels.assignments import assignment_table
 from fairlead.labels.campaigns import Campaign
 from fairlead.labels.errors import NotFound
@@ -50,7 +50,11 @@ def find_stranded(connection: Connection, campaign: Campaign) -> Stranded:
     """The judgements of an open campaign that none of its labellers may make."""
     if campaign.state != "open":
         return NOTHING_STRANDED
-    raters: list[str] = list(connection.execute(_labellers(campaign)).scalars())
+    raters = [
+        rater
+        for rater, quota in connection.execute(_labellers(campaign)).all()
+        if quota is None or judgements.count_current(connection, campaign.id, rater) < quota
+    ]
     num_open = func.count().label("num_open")
     open_slots = select(slot_table.c.item_id, num_open).where(
         slot_table.c.campaign_id == campaign.id, slot_table.c.state == "open"
@@ -153,7 +157,7 @@ def _labellers(campaign: Campaign) -> Select[Any]:
         and_(membership_table.c.role.in_(("adjudicator", "lead")), has_labelled),
     )
     return (
-        select(pseudonym_table.c.rater)
+        select(pseudonym_table.c.rater, membership_table.c.quota)
         .join(membership_table, membership_table.c.person_id == pseudonym_table.c.person_id)
         .where(membership_table.c.campaign_id == campaign.id, membership_table.c.paused_at.is_(None), labels)
     )

@@ -44,6 +44,7 @@ from fairlead.studio.pages import campaigns as campaigns_pages
 from fairlead.studio.pages import columns as columns_pages
 from fairlead.studio.pages import dashboard as dashboard_pages
 from fairlead.studio.pages import entry as entry_pages
+from fairlead.studio.pages import items as items_pages
 from fairlead.studio.pages import label as label_pages
 from fairlead.studio.pages import people as people_pages
 from fairlead.studio.pages import runs as runs_pages
@@ -79,6 +80,7 @@ PAGE_ROUTERS = (
     runs_pages.router,
     campaigns_pages.router,
     columns_pages.router,
+    items_pages.router,
     snapshots_pages.router,
     webhooks_pages.router,
     wizard_pages.router,

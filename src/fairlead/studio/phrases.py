@@ -49,6 +49,17 @@ KIND_NAMES: dict[TaskKind, str] = {
     "conversation": "Judge a conversation",
     "chat": "Chat and compare",
 }
+ITEM_STATES = {
+    "any": "All items",
+    "open": "Not finished",
+    "judged": "Judged by somebody",
+    "done": "Finished",
+    "flagged": "Flagged",
+    "skipped": "Skipped by somebody",
+    "disputed": "People disagree",
+    "reveals": "Answer names its model",
+    "archived": "Archived",
+}
 # What a column of an uploaded file holds, see `labels.column_choice`.
 COLUMN_ROLES = {
     "prompt": "Prompt, question or task",

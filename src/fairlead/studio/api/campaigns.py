@@ -8,9 +8,12 @@ from pydantic import BaseModel, Field
 from fairlead.studio.access_control import Lead, Member, Watcher
 from fairlead.studio.services import campaigns, rendering
 from fairlead.studio.services.campaigns import (
+    ArchiveIn,
     CampaignChange,
     CampaignOut,
     Campaigns,
+    CopyIn,
+    DeleteIn,
     GuidelinesDiff,
     GuidelinesOut,
     GuidelineVersions,
@@ -32,9 +35,13 @@ class MarkdownBody(BaseModel):
 
 
 @router.get("/campaigns", name="every")
-def list_campaigns(viewer: Watcher, database: Database) -> Campaigns:
+def list_campaigns(
+    viewer: Watcher,
+    database: Database,
+    archived: Annotated[bool, Query(description="Those that are archived, instead of the others.")] = False,
+) -> Campaigns:
     """The campaigns that the viewer may watch, newest first."""
-    return Campaigns(campaigns=campaigns.list_campaigns(database, viewer))
+    return Campaigns(campaigns=campaigns.list_campaigns(database, viewer, archived=archived))
 
 
 @router.post("/campaigns", status_code=201)
@@ -65,6 +72,27 @@ def set_state(slug: str, body: StateChange, viewer: Lead, database: Database) ->
     Only an open campaign assigns items; every state accepts judgements.
     """
     return campaigns.change_state(database, viewer, body)
+
+
+@router.post(CAMPAIGN + "/copy", status_code=201, name="copy")
+def copy_campaign(slug: str, body: CopyIn, viewer: Lead, database: Database) -> CampaignOut:
+    """Create a draft with the same settings, and if wanted with guidelines, people and items."""
+    return campaigns.copy_campaign(database, viewer, body)
+
+
+@router.post(CAMPAIGN + "/archive", name="archive")
+def archive_campaign(slug: str, body: ArchiveIn, viewer: Lead, database: Database) -> CampaignOut:
+    """Hide the campaign from lists, or show it again.  Nothing is deleted."""
+    return campaigns.archive_campaign(database, viewer, body)
+
+
+@router.post(CAMPAIGN + "/delete", status_code=204, name="delete")
+def delete_campaign(slug: str, body: DeleteIn, viewer: Lead, database: Database) -> None:
+    """Delete the campaign with its items, judgements, flags and guidelines.  This cannot be undone.
+
+    A campaign with judgements needs its name in `confirm`.  Files of snapshots stay in the project.
+    """
+    campaigns.delete_campaign(database, viewer, body)
 
 
 # ---------------------------------------------------------------- guidelines

@@ -4,7 +4,7 @@ from typing import Annotated
 
 from fastapi import APIRouter, Path, Query, Request, UploadFile
 
-from fairlead.labels.item_search import ItemState
+from fairlead.labels.item_search import ItemOrder, ItemQuery, ItemState
 from fairlead.studio.access_control import Adjudicator, Lead
 from fairlead.studio.services import imports, items
 from fairlead.studio.services.imports import (
@@ -17,11 +17,14 @@ from fairlead.studio.services.imports import (
 )
 from fairlead.studio.services.items import (
     AddedOut,
+    ChangedOut,
     HandBackIn,
     ItemDetailsOut,
+    ItemIds,
     ItemsIn,
     ItemsPage,
     PriorityIn,
+    ReserveIn,
 )
 from fairlead.studio.services.jobs import JobOut
 from fairlead.studio.state import Configured, Database
@@ -100,11 +103,54 @@ def search(
     rater: Annotated[
         str, Query(max_length=40, description="Items that this rater judged, skipped or has.")
     ] = "",
-    after: Annotated[int, Query(ge=0, le=2**31 - 1)] = 0,
+    order: ItemOrder = "oldest",
+    after: Annotated[int, Query(ge=0, le=2**31 - 1, description="Only with the oldest first.")] = 0,
+    page: Annotated[int, Query(ge=1, le=1_000_000)] = 1,
     limit: Annotated[int, Query(ge=1, le=200)] = 50,
 ) -> ItemsPage:
-    """Items that match, in the order of their ids."""
-    return items.search_items(database, viewer, query=q, state=state, rater=rater, after=after, limit=limit)
+    """Items that match.  Archived items are found with the state `archived` only."""
+    query = ItemQuery(words=q, state=state, rater=rater, order=order)
+    return items.search_items(
+        database, viewer, query, after=after if order == "oldest" else 0, page=page, limit=limit
+    )
+
+
+@router.post(CAMPAIGN + "/items/archive", name="archive")
+def archive_items(slug: str, body: ItemIds, request: Request, viewer: Lead, database: Database) -> ChangedOut:
+    """Hide items from lists and snapshots, and hand them out to nobody.  Their judgements stay."""
+    changed = items.archive_items(database, viewer, body, archived=True)
+    request.app.state.dashboard.forget(viewer.campaign)
+    return changed
+
+
+@router.post(CAMPAIGN + "/items/restore", name="restore")
+def restore_items(slug: str, body: ItemIds, request: Request, viewer: Lead, database: Database) -> ChangedOut:
+    """Bring archived items back."""
+    changed = items.archive_items(database, viewer, body, archived=False)
+    request.app.state.dashboard.forget(viewer.campaign)
+    return changed
+
+
+@router.post(CAMPAIGN + "/items/delete", name="delete")
+def delete_items(slug: str, body: ItemIds, request: Request, viewer: Lead, database: Database) -> ChangedOut:
+    """Delete items that have been handed out to nobody.  409 if one of them has been."""
+    changed = items.delete_items(database, viewer, body)
+    request.app.state.dashboard.forget(viewer.campaign)
+    return changed
+
+
+@router.post(CAMPAIGN + "/reservations", name="reserve")
+def reserve_items(slug: str, body: ReserveIn, viewer: Lead, database: Database) -> ChangedOut:
+    """Keep an open judgement of items for a member, who gets them first.  A skip gives them to everybody."""
+    return items.reserve_items(database, viewer, body)
+
+
+@router.delete(CAMPAIGN + "/reservations/{rater}", name="release")
+def release_items(
+    slug: str, rater: Annotated[str, Path(max_length=40)], viewer: Lead, database: Database
+) -> ChangedOut:
+    """Give the judgements that are kept for a member to everybody."""
+    return items.release_items(database, viewer, rater)
 
 
 @router.get(CAMPAIGN + "/items/{item_id}", name="one_item")

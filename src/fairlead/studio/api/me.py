@@ -3,8 +3,10 @@
 from typing import Annotated
 
 from fastapi import APIRouter, Path, Request, Response
+from fastapi.responses import StreamingResponse
 from pydantic import BaseModel, Field
 
+from fairlead.labels import personal_data
 from fairlead.studio import auth
 from fairlead.studio.access_control import Anyone, Person
 from fairlead.studio.entry import SignInAttempt
@@ -110,6 +112,14 @@ def change_account(
 def set_preferences(body: Preferences, viewer: Person, database: Database) -> Me:
     """Set preferences.  Null removes a preference, and omitted preferences stay unchanged."""
     return account.set_preferences(database, viewer, body)
+
+
+@router.get("/me/data", response_class=StreamingResponse, name="data")
+def download_data(viewer: Person, database: Database) -> StreamingResponse:
+    """Download everything that is kept about the viewer: a zip archive of JSON files, without secrets."""
+    headers = {"Content-Disposition": f'attachment; filename="fairlead-{viewer.rater}.zip"'}
+    parts = account.download_data(database, viewer)
+    return StreamingResponse(parts, media_type=personal_data.MEDIA_TYPE, headers=headers)
 
 
 @router.get("/me/tokens", name="tokens")

@@ -1,19 +1,19 @@
 """Pages for campaign leads: the list of campaigns, items and their imports, guidelines, and settings."""
 
-from typing import Annotated, Any
+from typing import Annotated
 
 from fastapi import APIRouter, Form, Path, Query, Request, Response, UploadFile
 from fastapi.responses import RedirectResponse
 
 from fairlead.core.errors import FairleadError
-from fairlead.labels import item_search, overlap_job, task_kinds
+from fairlead.labels import overlap_job, task_kinds
 from fairlead.labels.errors import Invalid, Stale
 from fairlead.studio import page_templates, phrases, safe_html
-from fairlead.studio.access_control import Adjudicator, Lead, Member, Watcher
+from fairlead.studio.access_control import Lead, Member, Watcher
 from fairlead.studio.auth import Viewer
 from fairlead.studio.pages import answerer_form
 from fairlead.studio.pages.answerer_form import AnswererForm
-from fairlead.studio.services import answerers, campaigns, imports, items, jobs, people
+from fairlead.studio.services import answerers, campaigns, imports, jobs
 from fairlead.studio.services.imports import ImportIn, OriginIn, PreviewIn
 from fairlead.studio.state import Configured, Database
 
@@ -26,70 +26,20 @@ NUM_RECENT_JOBS = 5
 
 
 @router.get("/campaigns")
-def list_campaigns(request: Request, viewer: Watcher, database: Database) -> Response:
+def list_campaigns(request: Request, viewer: Watcher, database: Database, archived: bool = False) -> Response:
     return page_templates.page(
         request,
         "campaigns.html",
         viewer,
-        campaigns=campaigns.list_campaigns(database, viewer),
+        campaigns=campaigns.list_campaigns(database, viewer, archived=archived),
+        others=len(campaigns.list_campaigns(database, viewer, archived=not archived)),
+        archived=archived,
         kind_names=phrases.KIND_NAMES,
         phrases=phrases,
     )
 
 
-# ---------------------------------------------------------------- items
-
-
-@router.get("/c/{slug}/items")
-def items_page(
-    request: Request,
-    slug: str,
-    viewer: Lead,
-    database: Database,
-    q: Annotated[str, Query(max_length=500)] = "",
-    state: item_search.ItemState = "any",
-    rater: Annotated[str, Query(max_length=40)] = "",
-    after: Annotated[int, Query(ge=0, le=2**31 - 1)] = 0,
-) -> Response:
-    recent = jobs.view_recent_jobs(database, viewer, kinds=jobs.ITEM_JOBS, limit=NUM_RECENT_JOBS)
-    results = items.search_items(
-        database, viewer, query=q, state=state, rater=rater, after=after, limit=ITEMS_PER_PAGE
-    )
-    return page_templates.page(
-        request,
-        "items.html",
-        viewer,
-        campaign=campaigns.get_campaign(database, viewer.campaign),
-        results=results,
-        q=q,
-        state=state,
-        rater=rater,
-        raters=items.list_raters(database, viewer),
-        after=after,
-        states=item_search.ITEM_STATES,
-        jobs=recent,
-        uninvited=not people.anybody_labels(database, viewer),
-        phrases=phrases,
-    )
-
-
-@router.get("/c/{slug}/items/{item_id}")
-def item_page(request: Request, slug: str, item_id: Id, viewer: Adjudicator, database: Database) -> Response:
-    leads = viewer.may("lead", viewer.campaign.id)
-    details = items.get_item(database, viewer, item_id)
-    return page_templates.page(
-        request,
-        "item.html",
-        viewer,
-        item=details.item,
-        judgements=details.judgements,
-        skips=details.skips,
-        flags=details.flags,
-        names=items.rater_names(database, details) if leads else {},
-        leads=leads,
-        verdict=verdict_without_text,
-        phrases=phrases,
-    )
+# ---------------------------------------------------------------- imports
 
 
 @router.get("/c/{slug}/jobs/{job_id}")
@@ -230,11 +180,6 @@ def require_file(file: UploadFile | None) -> UploadFile:
     return file
 
 
-def verdict_without_text(value: dict[str, Any]) -> str:
-    """The verdict in words.  The item page shows written texts separately."""
-    return phrases.verdict(value | {"text": "a text"} if "text" in value else value)
-
-
 def _settings_page(
     request: Request,
     viewer: Viewer,
@@ -263,6 +208,7 @@ def _settings_page(
         saved="saved" in request.query_params,
         nobody=not any(form.who),
         asks=task_kinds.KINDS_WITH_OPTION,
+        has_judgements=campaigns.has_judgements(database, viewer),
     )
 
 

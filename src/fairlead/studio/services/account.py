@@ -1,12 +1,13 @@
 """The viewer's own account: profile, password, preferences, sessions, API tokens, and erasing the account."""
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any, Literal
 
 from pydantic import BaseModel, Field
 from sqlalchemy import Connection
 
-from fairlead.labels import campaigns, credentials, members, passwords, people
+from fairlead.labels import campaigns, credentials, members, passwords, people, personal_data
 from fairlead.labels.campaigns import Campaign
 from fairlead.labels.credentials import MAX_DAYS, ApiToken
 from fairlead.labels.errors import Invalid, NotAllowed
@@ -142,6 +143,13 @@ def get_page(database: Database, viewer: Viewer) -> AccountPage:
                 for campaign in campaigns.list_all(connection, ids=list(viewer.memberships))
             ],
         )
+
+
+def download_data(database: Database, viewer: Viewer) -> Iterator[bytes]:
+    """A zip archive of everything that is kept about the viewer."""
+    with database.read() as connection:
+        person = people.get_by_id(connection, viewer.person)
+    return personal_data.archive(database, person)
 
 
 def log_out(database: Database, viewer: Viewer) -> None:

@@ -7,6 +7,8 @@ from sqlalchemy import Connection
 
 from fairlead.labels import (
     assignments,
+    campaign_copy,
+    campaign_deletion,
     campaigns,
     guideline_diff,
     item_search,
@@ -52,6 +54,7 @@ class CampaignOut(BaseModel):
     options: dict[str, Any] = Field(description="aspects, chips, points")
     created_at: str
     version: str = Field(description="Differs whenever a setting differs.")
+    archived_at: str | None = Field(description="Hidden from lists since then.")
     progress: ProgressCounts
 
 
@@ -102,6 +105,21 @@ class StateChange(BaseModel):
     )
 
 
+class CopyIn(BaseModel):
+    name: Name
+    guidelines: bool = Field(True, description="Copy the latest guidelines.")
+    people: bool = Field(False, description="Copy the members with their roles.")
+    items: bool = Field(False, description="Copy the items, without judgements.")
+
+
+class ArchiveIn(BaseModel):
+    archived: bool = Field(description="An open or paused campaign is closed first. False restores it.")
+
+
+class DeleteIn(BaseModel):
+    confirm: str = Field("", max_length=500, description="The name of a campaign that has judgements.")
+
+
 class GuidelinesOut(BaseModel):
     version: int
     text: str = Field(description="Markdown.")
@@ -139,14 +157,14 @@ class GuidelinesDiff(BaseModel):
 # ---------------------------------------------------------------- campaigns
 
 
-def list_campaigns(database: Database, viewer: Viewer) -> list[CampaignOut]:
-    """The campaigns that the viewer may watch, newest first."""
+def list_campaigns(database: Database, viewer: Viewer, *, archived: bool = False) -> list[CampaignOut]:
+    """The campaigns that the viewer may watch, newest first: those in use, or those that are archived."""
     ids = None if viewer.role is not None else list(viewer.memberships)
     with database.read() as connection:
         watched = [
             campaign
             for campaign in campaigns.list_all(connection, ids=ids)
-            if viewer.may("viewer", campaign.id)
+            if viewer.may("viewer", campaign.id) and archived == (campaign.archived_at is not None)
         ]
         counts = items.slot_counts(connection, [campaign.id for campaign in watched])
         num_items = item_search.count_items(connection, [campaign.id for campaign in watched])
@@ -216,6 +234,46 @@ def set_state(connection: Connection, viewer: Viewer, campaign: Campaign, state:
     if state == "open":
         answerers.require_answerers(connection, campaign)
     return campaigns.set_state(connection, campaign, state, by=viewer.rater)
+
+
+# ---------------------------------------------------------------- copies, archive, deletion
+
+
+def copy_campaign(database: Database, viewer: Viewer, body: CopyIn) -> CampaignOut:
+    """A draft like this campaign.  Its maker becomes a lead of the draft, as in `insert_campaign`."""
+    with database.write() as connection:
+        copied = campaign_copy.copy(
+            connection,
+            viewer.campaign,
+            name=body.name,
+            with_guidelines=body.guidelines,
+            with_people=body.people,
+            with_items=body.items,
+            by=viewer.rater,
+        )
+        if not viewer.leads_all:
+            person = people.get_by_id(connection, viewer.person)
+            members.join(connection, person, copied.campaign.id, "lead", by=viewer.rater)
+    return get_campaign(database, copied.campaign)
+
+
+def archive_campaign(database: Database, viewer: Viewer, body: ArchiveIn) -> CampaignOut:
+    with database.write() as connection:
+        campaign = campaigns.set_archived(
+            connection, viewer.campaign, archived=body.archived, by=viewer.rater
+        )
+    return get_campaign(database, campaign)
+
+
+def delete_campaign(database: Database, viewer: Viewer, body: DeleteIn) -> None:
+    """Raises Invalid unless the name of a campaign with judgements is given."""
+    with database.write() as connection:
+        campaign_deletion.start(connection, viewer.campaign, confirm=body.confirm, by=viewer.rater)
+
+
+def has_judgements(database: Database, viewer: Viewer) -> bool:
+    with database.read() as connection:
+        return campaign_deletion.has_judgements(connection, viewer.campaign)
 
 
 # ---------------------------------------------------------------- guidelines

@@ -143,6 +143,7 @@ class ImportPreviewOut(BaseModel):
     items: list[ItemPreview] = Field(description="The first few items.")
     num_rows: int = Field(description="Rows that were tried.")
     num_items: int = Field(description="Items that these rows become.")
+    num_revealing: int = Field(description="Items of which an answer seems to name the model that wrote it.")
     more: bool = Field(description="Whether there are rows beyond those tried.")
     problems: list[RowProblem]
 
@@ -239,6 +240,7 @@ def preview_rows(database: Database, settings: Settings, viewer: Viewer, body: P
         items=items,
         num_rows=preview.num_rows,
         num_items=preview.num_items,
+        num_revealing=preview.num_revealing,
         more=preview.more,
         problems=[row_problem(row) for row in preview.problems],
     )

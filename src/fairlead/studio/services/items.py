@@ -8,11 +8,22 @@ from pydantic import BaseModel, Field
 from fairlead.data.parsing import check_turns, read_messages
 from fairlead.data.records import Messages
 from fairlead.data.row_problem import BadRow, RowLocation
-from fairlead.labels import assignments, item_search, items, judgements, members, people, stranded, task_kinds
+from fairlead.labels import (
+    assignments,
+    item_archive,
+    item_search,
+    items,
+    judgements,
+    members,
+    people,
+    reservations,
+    stranded,
+    task_kinds,
+)
 from fairlead.labels.campaigns import Campaign
 from fairlead.labels.errors import Invalid, Stale
 from fairlead.labels.flags import Flag
-from fairlead.labels.item_search import ItemDetails, ItemState, ItemSummary
+from fairlead.labels.item_search import ItemDetails, ItemQuery, ItemSummary
 from fairlead.labels.items import CandidateAnswer, NewItem
 from fairlead.labels.judgements import Judgement
 from fairlead.labels.task_kinds import TaskKind
@@ -70,6 +81,8 @@ class ItemOut(BaseModel):
     metadata: dict[str, Any] | None = Field(description="Columns of the row that travel to exports.")
     reference: str | None
     created_at: str
+    archived_at: str | None
+    reveals: str | None = Field(description="Where an answer seems to name the model that wrote it.")
     num_open: int
     num_held: int
     num_done: int
@@ -78,7 +91,12 @@ class ItemOut(BaseModel):
 
 class ItemsPage(BaseModel):
     items: list[ItemOut]
-    next: int | None = Field(description="Value of `after` for the next page; null on the last page.")
+    next: int | None = Field(
+        description="Value of `after` for the next page of the oldest first; null on the last page."
+    )
+    num_hits: int = Field(description="Matching items, counted up to 10,000 where a filter is set.")
+    more_hits: bool = Field(description="Whether more items match than were counted.")
+    has_next: bool
 
 
 class JudgementOut(BaseModel):
@@ -126,6 +144,24 @@ class HandBackIn(BaseModel):
     rater: Annotated[str, Field(max_length=40)]
 
 
+class ItemIds(BaseModel):
+    items: list[Annotated[int, Field(ge=1, le=2**31 - 1)]] = Field(
+        min_length=1, max_length=item_archive.MAX_ITEMS
+    )
+
+
+class ReserveIn(BaseModel):
+    rater: Annotated[str, Field(max_length=40)]
+    items: list[Annotated[int, Field(ge=1, le=2**31 - 1)]] | None = Field(
+        None, max_length=reservations.MAX_ITEMS, description="By default the next items."
+    )
+    count: int = Field(reservations.MAX_ITEMS, ge=1, le=reservations.MAX_ITEMS)
+
+
+class ChangedOut(BaseModel):
+    num_changed: int = Field(description="Items that changed; those that were so already do not count.")
+
+
 class PriorityIn(BaseModel):
     priority: int
     was: int | None = Field(
@@ -143,27 +179,56 @@ def add_items(database: Database, viewer: Viewer, body: ItemsIn) -> AddedOut:
 def search_items(
     database: Database,
     viewer: Viewer,
+    query: ItemQuery,
     *,
-    query: str,
-    state: ItemState,
-    rater: str = "",
-    after: int,
+    after: int = 0,
+    page: int = 1,
     limit: int,
 ) -> ItemsPage:
+    """A page of hits, by its number or by the last id of the page before."""
+    offset = 0 if after else (page - 1) * limit
+    campaign_id = viewer.campaign.id
     with database.read() as connection:  # one more than the limit tells whether there is a next page
         matches = item_search.search(
-            connection,
-            viewer.campaign.id,
-            words=query,
-            state=state,
-            rater=rater,
-            after=after,
-            limit=limit + 1,
+            connection, campaign_id, query, after=after, offset=offset, limit=limit + 1
         )
-    page = matches[:limit]
+        hits = item_search.count_hits(connection, campaign_id, query)
+    shown = matches[:limit]
     return ItemsPage(
-        items=[_item_out(match) for match in page], next=page[-1].item.id if len(matches) > limit else None
+        items=[_item_out(match) for match in shown],
+        next=shown[-1].item.id if len(matches) > limit and query.order == "oldest" else None,
+        num_hits=hits.num,
+        more_hits=hits.is_more,
+        has_next=len(matches) > limit,
     )
+
+
+def archive_items(database: Database, viewer: Viewer, body: ItemIds, *, archived: bool) -> ChangedOut:
+    with database.write() as connection:
+        num = item_archive.set_archived(
+            connection, viewer.campaign, body.items, archived=archived, by=viewer.rater
+        )
+    return ChangedOut(num_changed=num)
+
+
+def delete_items(database: Database, viewer: Viewer, body: ItemIds) -> ChangedOut:
+    with database.write() as connection:
+        num = item_archive.delete_unseen(connection, viewer.campaign, body.items, by=viewer.rater)
+    return ChangedOut(num_changed=num)
+
+
+def reserve_items(database: Database, viewer: Viewer, body: ReserveIn) -> ChangedOut:
+    with database.write() as connection:
+        num = reservations.reserve(
+            connection, viewer.campaign, body.rater, item_ids=body.items, count=body.count, by=viewer.rater
+        )
+    return ChangedOut(num_changed=num)
+
+
+def release_items(database: Database, viewer: Viewer, rater: str) -> ChangedOut:
+    with database.write() as connection:
+        num = reservations.release(connection, viewer.campaign, rater, by=viewer.rater)
+    return ChangedOut(num_changed=num)
 
 
 def get_item(database: Database, viewer: Viewer, item_id: int) -> ItemDetailsOut:
@@ -209,6 +274,13 @@ def list_raters(database: Database, viewer: Viewer) -> dict[str, str]:
         names = people.names_of(connection, raters)
     named = {rater: names.get(rater, rater) for rater in raters}
     return dict(sorted(named.items(), key=lambda pair: pair[1].lower()))
+
+
+def list_labellers(database: Database, viewer: Viewer) -> dict[str, str]:
+    """Pseudonym -> name of the members for whom items can be kept."""
+    with database.read() as connection:
+        present = members.list_of_campaign(connection, viewer.campaign.id)
+    return {member.rater: member.name for member in present if member.role != "viewer"}
 
 
 def hand_back(database: Database, viewer: Viewer, item_id: int, body: HandBackIn) -> None:
@@ -298,6 +370,8 @@ def _item_out(summary: ItemSummary) -> ItemOut:
         source=item.source,
         **carried_out(item),
         created_at=item.created_at,
+        archived_at=item.archived_at,
+        reveals=item.reveals,
         num_open=summary.num_open,
         num_held=summary.num_held,
         num_done=summary.num_done,

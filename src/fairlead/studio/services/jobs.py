@@ -8,7 +8,7 @@ from typing import Any
 from pydantic import BaseModel, Field
 from sqlalchemy import Connection
 
-from fairlead.labels import imports, jobs, overlap_job
+from fairlead.labels import campaign_copy, imports, jobs, overlap_job
 from fairlead.labels.errors import NotFound
 from fairlead.labels.imports import SetAsideRow
 from fairlead.labels.jobs import Job
@@ -17,7 +17,8 @@ from fairlead.studio.state import Database
 
 ROWS_PER_PAGE = 1000  # rows set aside that are read at once
 NUM_SHOWN_PROBLEMS = 20  # rows listed on a page
-ITEM_JOBS = (imports.JOB_KIND, overlap_job.JOB_KIND)  # kinds of jobs that change a campaign's items
+# Kinds of jobs that change a campaign's items.
+ITEM_JOBS = (imports.JOB_KIND, overlap_job.JOB_KIND, campaign_copy.JOB_KIND)
 
 
 class JobOut(BaseModel):

@@ -1,10 +1,11 @@
 """People of the studio and members of a campaign: roles, pauses, invite links, and erasing a person."""
 
+from collections.abc import Mapping
 from typing import Literal
 
 from pydantic import BaseModel, Field
 
-from fairlead.labels import credentials, members, people
+from fairlead.labels import credentials, members, people, reservations
 from fairlead.labels.credentials import MAX_DAYS, MAX_USES, Invite
 from fairlead.labels.errors import Conflict, Invalid, NotAllowed
 from fairlead.labels.members import Member
@@ -58,6 +59,10 @@ class MemberOut(BaseModel):
     role: str
     paused: bool
     joined_at: str
+    quota: int | None = Field(
+        description="Most judgements that the member may make here; null for any number."
+    )
+    reserved: int = Field(description="Open judgements that are kept for the member.")
 
 
 class Members(BaseModel):
@@ -73,6 +78,7 @@ class MemberChange(BaseModel):
         None,
         description="A paused member gets no new assignments. Whatever they submit is still stored.",
     )
+    quota: int | None = Field(None, description="Most judgements here; null for any number.")
 
 
 class NewInvite(BaseModel):
@@ -166,7 +172,8 @@ def erase_person(
 def list_members(database: Database, viewer: Viewer) -> Members:
     with database.read() as connection:
         rows = members.list_of_campaign(connection, viewer.campaign.id)
-    return Members(people=[_member_out(member) for member in rows])
+        reserved = reservations.counts(connection, viewer.campaign.id)
+    return Members(people=[_member_out(member, reserved) for member in rows])
 
 
 def anybody_labels(database: Database, viewer: Viewer) -> bool:
@@ -188,7 +195,10 @@ def change_member(database: Database, viewer: Viewer, rater: str, body: MemberCh
             member = members.set_role(connection, campaign_id, rater, body.role, by=viewer.rater)
         if body.paused is not None:
             member = members.set_paused(connection, campaign_id, rater, paused=body.paused, by=viewer.rater)
-    return _member_out(member)
+        if "quota" in body.model_fields_set:
+            member = members.set_quota(connection, campaign_id, rater, body.quota, by=viewer.rater)
+        reserved = reservations.counts(connection, campaign_id)
+    return _member_out(member, reserved)
 
 
 def remove_member(database: Database, viewer: Viewer, rater: str) -> None:
@@ -196,6 +206,7 @@ def remove_member(database: Database, viewer: Viewer, rater: str) -> None:
         raise Conflict(OWN_ROLE)
     with database.write() as connection:
         members.remove(connection, viewer.campaign.id, rater, by=viewer.rater)
+        reservations.release(connection, viewer.campaign, rater, by=viewer.rater)
 
 
 # ---------------------------------------------------------------- invites
@@ -254,8 +265,8 @@ def _person_out(person: Person) -> PersonOut:
     return PersonOut(**{name: getattr(person, name) for name in PersonOut.model_fields})
 
 
-def _member_out(member: Member) -> MemberOut:
-    return MemberOut(**vars(member))
+def _member_out(member: Member, reserved: Mapping[str, int]) -> MemberOut:
+    return MemberOut(**vars(member), reserved=reserved.get(member.rater, 0))
 
 
 def _invite_out(invite: Invite) -> InviteOut:

@@ -1,0 +1,95 @@
+"""Campaigns that are copied."""
+
+import pytest
+
+from fairlead.labels import (
+    campaign_copy,
+    campaigns,
+    chats,
+    flags,
+    item_archive,
+    items,
+    job_worker,
+    members,
+    people,
+)
+from fairlead.labels.campaigns import Campaign
+from fairlead.labels.database import Database
+from labels.build import ANN, LEAD, add_chat_turn, judge, lease, open_campaign
+
+
+def judged(database: Database, kind: str = "pairwise") -> Campaign:
+    """Three items of which one is judged and flagged, with a member."""
+    with database.write() as connection:
+        campaign = open_campaign(connection, kind=kind, num_items=3)  # type: ignore[arg-type]
+        members.join(connection, people.add(connection, name="Ann"), campaign.id, "labeller", by=LEAD)
+        [assignment] = lease(connection, campaign, ANN)
+        if kind == "chat":
+            add_chat_turn(connection, campaign, assignment)
+        judge(connection, assignment, {"score": 3} if kind == "chat" else None)
+        flags.raise_flag(connection, assignment.id, ANN, reason="broken")
+    return campaign
+
+
+def test_a_copy_has_the_settings_and_what_is_asked_for(database: Database) -> None:
+    campaign = judged(database)
+    options = {"with_guidelines": True, "with_people": True, "with_items": True, "by": LEAD}
+    with database.write() as connection:
+        first = items.list_page(connection, campaign.id)[0]
+        item_archive.set_archived(connection, campaign, [first.id], archived=True, by=LEAD)
+        full = campaign_copy.copy(connection, campaign, name="Again", **options)  # type: ignore[arg-type]
+        assert full.job is None and full.campaign.state == "draft"
+        for name in ("kind", "options", "overlap", "currency", "audience", "lease_s"):
+            assert getattr(full.campaign, name) == getattr(campaign, name)
+        assert full.campaign.seed != campaign.seed
+        written = campaigns.get_guidelines(connection, full.campaign.id)
+        assert written is not None and written.text == "# How to\nBe fair."
+        assert [member.name for member in members.list_of_campaign(connection, full.campaign.id)] == ["Ann"]
+        copied = items.list_page(connection, full.campaign.id)
+        assert len(copied) == 2 and first.digest not in {item.digest for item in copied}
+        options |= {"with_guidelines": False, "with_people": False, "with_items": False}
+        bare = campaign_copy.copy(connection, campaign, name="Bare", **options)  # type: ignore[arg-type]
+        assert campaigns.get_guidelines(connection, bare.campaign.id) is None
+        assert members.list_of_campaign(connection, bare.campaign.id) == []
+        assert items.list_page(connection, bare.campaign.id) == []
+
+
+def test_a_copy_of_a_chat_has_its_models(database: Database) -> None:
+    campaign = judged(database, "chat")
+    with database.write() as connection:
+        copied = campaign_copy.copy(
+            connection,
+            campaign,
+            name="Again",
+            with_guidelines=False,
+            with_people=False,
+            with_items=False,
+            by=LEAD,
+        )
+        answerers = chats.list_answerers(connection, copied.campaign.id)
+        assert answerers == chats.list_answerers(connection, campaign.id)
+
+
+def test_many_items_are_copied_by_a_job(database: Database, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(campaign_copy, "MOST_AT_ONCE", 2)
+    monkeypatch.setattr(campaign_copy, "ITEMS_PER_TRANSACTION", 2)
+    with database.write() as connection:
+        campaign = open_campaign(connection, num_items=5)
+        copied = campaign_copy.copy(
+            connection,
+            campaign,
+            name="Again",
+            with_guidelines=False,
+            with_people=False,
+            with_items=True,
+            by=LEAD,
+        )
+        assert copied.job is not None and items.list_page(connection, copied.campaign.id) == []
+    job = job_worker.run_one(database, {campaign_copy.JOB_KIND: campaign_copy.run})
+    assert job is not None and job.result == {"added": 5}
+    with database.read() as connection:
+        prompts = [
+            [item.prompt for item in items.list_page(connection, each.id)]
+            for each in (campaign, copied.campaign)
+        ]
+    assert prompts[0] == prompts[1]
