@@ -88,8 +88,8 @@ def search(
         ids = ids.where(item_table.c.id > after)
     page_ids = list(connection.execute(ids.offset(offset).limit(limit)).scalars())
     page = {item.id: item for item in items.get_many(connection, campaign_id, page_ids)}
-    found = [page[item_id] for item_id in page_ids if item_id in page]
-    return _summaries(connection, campaign_id, found, at)
+    matching = [page[item_id] for item_id in page_ids if item_id in page]
+    return _summaries(connection, campaign_id, matching, at)
 
 
 def count_hits(connection: Connection, campaign_id: int, query: ItemQuery) -> HitCount:

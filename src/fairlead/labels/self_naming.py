@@ -11,21 +11,32 @@ from collections.abc import Iterable, Sequence
 from fairlead.data.records import Messages
 
 # Names of models and of those who make them.
-MODELS = """Aya|Bard|Bing Chat|Bloom|Claude|Command R|Copilot|Cohere Command|DeepSeek|Doubao|ERNIE Bot|Falcon|
-Gemini|Gemma|GLM|ChatGLM|GPT|ChatGPT|Granite|Grok|Hermes|InternLM|Jamba|Kimi|LLaMA|Llama|LaMDA|Mistral|Mixtral|
-Nemotron|Nova|OLMo|OpenAssistant|Open Assistant|PaLM|Phi|Pi|Qwen|Tongyi Qianwen|Tülu|Tulu|Vicuna|Yi|Zephyr|
-通义千问|文心一言|豆包|混元"""
-MAKERS = """AI2|Ai2|Alibaba(?: Cloud)?|Allen Institute for AI|Amazon|Anthropic|Baidu|ByteDance|Cohere|
-DeepMind|DeepSeek|Google|IBM|Inflection|Meta(?: AI)?|Microsoft|Mistral(?: AI)?|Moonshot AI|NVIDIA|OpenAI|
-Tencent|Zhipu(?: AI)?|xAI|阿里(?:巴巴|云)?|百度|字节跳动|深度求索|月之暗面|智谱"""
-MODEL = rf"(?:{''.join(MODELS.splitlines())})(?![a-z])(?:[- ]?[\dvV][\w.]*)?"
-MAKER = rf"(?:{''.join(MAKERS.splitlines())})"
+MODELS = "|".join(
+    [
+        r"Aya|Bard|Bing Chat|Bloom|Claude|Command R|Copilot|Cohere Command|DeepSeek",
+        r"Doubao|ERNIE Bot|Falcon|Gemini|Gemma|GLM|ChatGLM|GPT|ChatGPT|Granite|Grok",
+        r"Hermes|InternLM|Jamba|Kimi|LLaMA|Llama|LaMDA|Mistral|Mixtral|Nemotron|Nova|OLMo",
+        r"OpenAssistant|Open Assistant|PaLM|Phi|Pi|Qwen|Tongyi Qianwen|Tülu|Tulu|Vicuna",
+        r"Yi|Zephyr|通义千问|文心一言|豆包|混元",
+    ]
+)
+MAKERS = "|".join(
+    [
+        r"AI2|Ai2|Alibaba(?: Cloud)?|Allen Institute for AI|Amazon|Anthropic|Baidu",
+        r"ByteDance|Cohere|DeepMind|DeepSeek|Google|IBM|Inflection|Meta(?: AI)?|Microsoft",
+        r"Mistral(?: AI)?|Moonshot AI|NVIDIA|OpenAI|Tencent|Zhipu(?: AI)?|xAI|阿里(?:巴巴|云)?",
+        r"百度|字节跳动|深度求索|月之暗面|智谱",
+    ]
+)
+MODEL = rf"(?:{MODELS})(?![a-z])(?:[- ]?[\dvV][\w.]*)?"
+MAKER = rf"(?:{MAKERS})"
 SPEAKER = r"(?:I am|I['’]m|my name is|you can call me|this is|I go by(?: the name)?|call me)"
 MADE = r"(?:developed|made|created|built|trained|designed|released|provided|launched)"
 KIND = r"(?:an?|the)\s+(?:\w+[- ]){0,3}?(?:AI|assistant|language model|LLM|model|chatbot|bot)\b"
 PATTERNS = [
     rf"\b(?:{SPEAKER}|as)\s+(?:an?\s+(?:\w+\s+){{0,2}})?(?-i:{MODEL})",
-    rf"\b(?:{SPEAKER}|as)\s+{KIND}[^.!?\n]{{0,60}}?\b(?:{MADE}\s+by|from|called|named)\s+(?-i:{MODEL}|{MAKER})",
+    rf"\b(?:{SPEAKER}|as)\s+{KIND}[^.!?\n]{{0,60}}?\b(?:{MADE}\s+by|from|called|named)\s+"
+    rf"(?-i:{MODEL}|{MAKER})",
     rf"\bI(?: was|['’]ve been| have been| am)\s+{MADE}\s+by\s+(?-i:{MAKER})",
     rf"\b{MAKER}\s+{MADE}\s+me\b",
     rf"\bmy\s+(?:creators?|developers?|makers?)\b[^.!?\n]{{0,20}}?\b(?-i:{MAKER})",
