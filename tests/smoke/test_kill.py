@@ -198,8 +198,22 @@ RUNS: dict[str, tuple[str, dict[str, Any]]] = {
 }
 
 
-def start(root: Path, recipe: str, settings: dict[str, Any]) -> ForkServerProcess:
-    child = CHILDREN.Process(target=train_in_child, args=(str(root), recipe, COMMON | settings))
+def train_with_slow_renames(root: str, recipe: str, settings: dict[str, Any]) -> None:
+    """`train_in_child`, in which a complete folder keeps its temporary name long enough to be seen."""
+    rename = os.rename
+
+    def rename_slowly(source: Any, target: Any) -> None:
+        time.sleep(0.1)
+        rename(source, target)
+
+    os.rename = rename_slowly  # type: ignore[assignment]  # only in the child
+    train_in_child(root, recipe, settings)
+
+
+def start(
+    root: Path, recipe: str, settings: dict[str, Any], *, target: Callable[..., None] = train_in_child
+) -> ForkServerProcess:
+    child = CHILDREN.Process(target=target, args=(str(root), recipe, COMMON | settings))
     child.start()
     return child
 
@@ -305,8 +319,10 @@ def test_killed_while_writing(tmp_path: Path, place: str) -> None:
     recipe, settings = RUNS["reward"]
     whole, other = two_projects(tmp_path, recipe, settings)
     found_half = 0
-    for _ in range(4):  # the half-written folder is there for milliseconds, so not every kill finds it
-        child = start(other, recipe, settings)
+    for _ in range(
+        4
+    ):  # the kill may find the folder while files are written, or complete but not yet renamed
+        child = start(other, recipe, settings, target=train_with_slow_renames)
         before = set(leftovers(other))
         began_writing = functools.partial(
             lambda seen: any(place in p.parts for p in set(leftovers(other)) - seen), before
