@@ -61,7 +61,7 @@ def test_the_option_bounds_the_time_of_a_rule(cli: Cli, project: Path, tmp_path:
     "judge, message",
     [
         ("rule:language", "needs an argument"),
-        ("rule:maths", "the column reference, which 6 of 6 prompts do not have"),
+        ("rule:maths", "rule:maths cannot read 6 of 6 prompts (row 1: has no reference"),
         ("rule:data/broken.py", "cannot be loaded in line 1"),
         ("rule:data/without_score.py", "score"),
         ("rule:no.such.module", "no.such.module"),

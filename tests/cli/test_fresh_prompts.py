@@ -6,8 +6,11 @@ import pytest
 
 from fairlead.cli.fresh_prompts import read_rows, require_judge
 from fairlead.core import jsonl
+from fairlead.core.config import Ref
 from fairlead.core.errors import ConfigError, DataError
 from fairlead.store.project import Project, create_project
+from fairlead.store.resolve_inputs import resolve_input
+from fairlead.train.settings import Scoring
 
 
 @pytest.fixture
@@ -19,17 +22,23 @@ def project(tmp_path: Path) -> Project:
     return made_for_test
 
 
+def judged_by(project: Project, judge: str, file: str, *, drop: bool) -> None:
+    prompts = str(project.data / f"{file}.jsonl")
+    rows = read_rows(project, prompts)
+    assert len(rows) == 3
+    source = resolve_input(project, "judge", Ref("reward-model"), judge)
+    scoring = Scoring(unreadable_prompts="drop" if drop else "error")
+    require_judge(source, rows, prompts=prompts, scoring=scoring)
+
+
 def test_a_rule_that_compares_needs_references(project: Project) -> None:
-    some, none = (str(project.data / f"{name}.jsonl") for name in ("some", "none"))
-    with pytest.raises(DataError, match="3 of 3 prompts do not have .the first is row 1.. Add them"):
-        require_judge(project, "rule:maths", none, timeout_s=1.0, drop=True)
-    with pytest.raises(DataError, match="2 of 3 prompts do not have .the first is row 2.. Use --too-long"):
-        require_judge(project, "rule:maths", some, timeout_s=1.0, drop=False)
-    require_judge(project, "rule:maths", some, timeout_s=1.0, drop=True)
+    with pytest.raises(DataError, match="cannot read 3 of 3 prompts .row 1.*Correct the prompts"):
+        judged_by(project, "rule:maths", "none", drop=True)
+    with pytest.raises(DataError, match="cannot read 2 of 3 prompts .row 2.*Add --too-long drop"):
+        judged_by(project, "rule:maths", "some", drop=False)
+    judged_by(project, "rule:maths", "some", drop=True)
 
 
 def test_a_rule_that_cannot_be_opened_is_refused(project: Project) -> None:
-    prompts = str(project.data / "none.jsonl")
-    assert len(read_rows(project, prompts)) == 3
     with pytest.raises(ConfigError, match="needs an argument"):
-        require_judge(project, "rule:language", prompts, timeout_s=1.0, drop=False)
+        judged_by(project, "rule:language", "none", drop=False)

@@ -2,7 +2,7 @@
 
 import dataclasses
 from collections.abc import Mapping
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 import typer
 
@@ -67,7 +67,7 @@ def compare(
     judge_reference = _judge_reference(judge)
     opened_project = open_project(project)
 
-    from fairlead.cli.fresh_prompts import require_fresh_prompts, require_judge
+    from fairlead.cli.fresh_prompts import require_comparable
     from fairlead.cli.sampled_answers import sample_answers, unique_name
     from fairlead.recipes import compare as recipe
     from fairlead.train.settings import Scoring
@@ -82,8 +82,16 @@ def compare(
         "too_long": too_long,
         "template": read_template(template),
     }
-    require_judge(opened_project, judge_reference, prompts, timeout_s=rule_timeout, drop=too_long == "drop")
-    require_fresh_prompts(opened_project, prompts, {"A": a, "B": b}, judge_reference, exclude_leaks)
+    unreadable: Literal["error", "drop"] = "drop" if too_long == "drop" else "error"
+    scoring = Scoring(rule_timeout=rule_timeout, unreadable_prompts=unreadable)
+    require_comparable(
+        opened_project,
+        {"A": a, "B": b},
+        prompts=prompts,
+        judge=judge_reference,
+        scoring=scoring,
+        exclude_leaks=exclude_leaks,
+    )
     rollouts = []
     for model in (a, b):
         artifact, existed = sample_answers(opened_project, {"model": model, **settings})
@@ -96,9 +104,7 @@ def compare(
         judge=judge_reference,
         exclude_leaks=exclude_leaks,
         seed=seed,
-        scoring=Scoring(
-            rule_timeout=rule_timeout, unreadable_prompts="drop" if too_long == "drop" else "error"
-        ),
+        scoring=scoring,
     )
     config = dataclasses.replace(config, name=unique_name(opened_project, config, a, "vs", b))
     with open_run(opened_project, "compare", config, kind=recipe.KIND, spelling=OPTIONS) as run:

@@ -29,11 +29,10 @@ def check_input(kind: str, source: ResolvedInput) -> None:
     """Raise ModelError unless a model can be loaded; rules, judges behind an endpoint and data pass."""
     if source.ref.startswith((RULE, LLM)):
         return
-    reference = source.ref if source.location is None else str(source.location)
     if kind == "model":
-        check_model(reference)
+        check_model(source.load_from)
     elif kind == "reward-model":
-        for member in member_folders(reference):
+        for member in member_folders(source.load_from):
             check_reward_model(member)
 
 

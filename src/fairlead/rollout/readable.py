@@ -15,6 +15,7 @@ from torch import Tensor
 
 from fairlead.core.errors import DataError, ModelError
 from fairlead.core.plural import counted
+from fairlead.core.spelling import Spelling
 from fairlead.data.records import Message, Messages, Prompt
 from fairlead.encoding.chat import Encoded
 from fairlead.encoding.chat_format import Tools
@@ -126,29 +127,38 @@ class PromptTrial:
                 f"{self._max_new_tokens} may pass its context of {context} tokens. An answer that does "
                 f"scores {score}. Lower max_new_tokens, or take a judge with a longer context."
             )
+        kept = self.require_readable(run.spelling)
+        if self._problems:
+            run.event("unreadable prompts", dropped=len(self._problems), of=len(self.rows))
+            run.record_data({UNREADABLE: len(self._problems)}, prompts=len(kept))
+            run.warn(f"{self._what_is_wrong()}. They are left out.")
+        return kept
+
+    def require_readable(self, spelling: Spelling) -> list[int]:
+        """The indices of the prompts that every judge can read.
+
+        Raises DataError if there are others and they are not to be left out.
+        """
         kept = [index for index in range(len(self.rows)) if index not in self._problems]
-        if not self._problems:
+        if not self._problems or (self._drops and kept):
             return kept
+        remedy = "Correct the prompts"
+        if kept:
+            # The option of the commands that have one leaves both out.
+            key = "too_long" if spelling.with_options else "unreadable_prompts"
+            remedy = f"{spelling.use(key, 'drop')} to leave them out"
+        raise DataError(f"{self._what_is_wrong()}. {remedy}, or take another judge.")
+
+    def _what_is_wrong(self) -> str:
         shown = [
             f"row {self._numbers[index]}: {problem.rstrip('.')}"
             for index, problem in list(self._problems.items())[:NUM_SHOWN]
         ]
         shown += ["..."] if len(self._problems) > NUM_SHOWN else []
-        what = (
+        return (
             f"{self._source}: {' and '.join(self._judges)} cannot read {len(self._problems)} of "
             f"{counted(len(self.rows), 'prompt')} ({'; '.join(shown)})"
         )
-        if not self._drops or not kept:
-            # The option of the commands that have one leaves both out.
-            key = "too_long" if run.spelling.with_options else "unreadable_prompts"
-            remedy = "Correct the prompts"
-            if kept:
-                remedy = f"{run.spelling.use(key, 'drop')} to leave them out"
-            raise DataError(f"{what}. {remedy}, or take another judge.")
-        run.event("unreadable prompts", dropped=len(self._problems), of=len(self.rows))
-        run.record_data({UNREADABLE: len(self._problems)}, prompts=len(kept))
-        run.warn(f"{what}. They are left out.")
-        return kept
 
 
 def announced(run: Run, judge: str, reward: Reward, scoring: Scoring) -> Reward:

@@ -42,6 +42,14 @@ class ResolvedInput:
     location: Path | None  # None for a model of the Hub and for a module
     artifact: Artifact | None
 
+    @property
+    def load_from(self) -> str:
+        """Where to load a model from: a folder, a name of the Hub, `rule:` with a path or module name, or
+        `llm:` with a path.
+        """
+        prefix = next((prefix for prefix in (RULE, LLM) if self.ref.startswith(prefix)), "")
+        return self.ref if self.location is None else f"{prefix}{self.location}"
+
 
 def resolve_input(
     project: Project, field: str, mark: Ref, ref: str, spelling: Spelling = KEYS

@@ -47,7 +47,7 @@ from fairlead.store.name_conflicts import (
     require_free_name,
 )
 from fairlead.store.project import Project, check_name
-from fairlead.store.resolve_inputs import LLM, RULE, ResolvedInput, resolve_input
+from fairlead.store.resolve_inputs import ResolvedInput, resolve_input
 
 STOPPING = "Stopping after this step. Press Ctrl-C again to stop at once."
 
@@ -105,14 +105,10 @@ class Run:
         )
 
     def model_path(self, field: str) -> str:
-        """Where to load a model from: a folder, a name of the Hub, `rule:` with a path or module name, or
-        `llm:` with a path.
-
-        Inputs of a table have fields such as `constraints.harmless`.
+        """`ResolvedInput.load_from` of an input.  Inputs of a table have fields such as
+        `constraints.harmless`.
         """
-        source = self.inputs[field]
-        prefix = next((prefix for prefix in (RULE, LLM) if source.ref.startswith(prefix)), "")
-        return source.ref if source.location is None else f"{prefix}{source.location}"
+        return self.inputs[field].load_from
 
     def log(self, step: int, **values: float) -> None:
         """Append a row of metrics; raises NonFiniteStep if a value is not finite."""
