@@ -6,7 +6,7 @@ import pytest
 from fairlead.labels import flags, leases
 from studio.leads import Place, filled, judge, rows
 
-SECRETS = ("model/red", "model/blue", "rows.jsonl", "temperature-of-red")
+SECRETS = ("model/red", "model/blue", "rows.jsonl", "row-of-a-file", "secret-topic")
 NUM_ITEMS = 12
 
 
@@ -20,6 +20,8 @@ def slug(place: Place) -> str:
                 "prompt": f"{n}?",
                 "completions": [f"red {n}", f"blue {n}"],
                 "models": ["model/red", "model/blue"],
+                "id": f"row-of-a-file-{n}",
+                "topic": "secret-topic",
             }
             for n in range(NUM_ITEMS)
         )
@@ -68,7 +70,7 @@ def test_an_adjudicator_reads_nowhere_which_model_wrote_an_answer(
     made = lead.post(f"/api/v1/campaigns/{slug}/snapshots", json={"name": "one"})
     assert made.status_code == 202 and [job.state for job in place.work()] == ["done"]
     seen_by_lead = everything_read(lead, slug, NUM_ITEMS)
-    assert all(secret in seen_by_lead for secret in SECRETS[:3])  # otherwise the test could not fail
+    assert all(secret in seen_by_lead for secret in SECRETS)  # otherwise the test could not fail
     adjudicator = place.browser(place.person("Jo", role, **{slug: "adjudicator"}))
     seen = everything_read(adjudicator, slug, NUM_ITEMS)
     assert "red 3" in seen and "blue 3" in seen
@@ -103,6 +105,25 @@ def test_the_order_of_answers_tells_an_adjudicator_nothing(place: Place, slug: s
             assert blind_one["preferred"] == open_one["preferred"]
             assert blind_one["first"] == open_one["first"]
     assert {"red", "blue"} == set(firsts)
+
+
+def test_what_is_kept_with_an_item_is_for_leads(place: Place) -> None:
+    lead = place.browser(place.person("Lea", "lead"))
+    content = rows(
+        {"prompt": "Who?", "completions": ["As Zorgon, I do not know.", "Nobody."], "reference": "right"}
+        | {"models": ["model/zorgon", "model/blue"], "id": "row-17", "topic": "sums"}
+    )
+    slug = filled(place, lead, content)
+    [item] = lead.get(f"/api/v1/campaigns/{slug}/items").json()["items"]
+    adjudicator = place.browser(place.person("Jo", **{slug: "adjudicator"}))
+    kept = ("external_id", "metadata", "reference", "reveals")
+    path = f"/campaigns/{slug}/items/{item['id']}"
+    assert all(lead.get(f"/api/v1{path}").json()["item"][name] for name in kept)
+    blind = adjudicator.get(f"/api/v1{path}").json()["item"]
+    assert [blind[name] for name in kept] == [None] * 4
+    page = path.replace("/campaigns/", "/c/")
+    for words in ("row-17", "sums", "Labellers may learn which model", "answer 1:", "model/zorgon"):
+        assert (words in lead.get(page).text, words in adjudicator.get(page).text) == (True, False), words
 
 
 def test_an_adjudicator_settles_a_flag_on_the_page_of_its_item(place: Place, slug: str) -> None:

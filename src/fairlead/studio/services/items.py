@@ -1,6 +1,5 @@
 """Items of a campaign: add by API, search, show one with its judgements and flags, set the priority."""
 
-from dataclasses import replace
 from typing import Annotated, Any
 
 from pydantic import BaseModel, Field
@@ -9,7 +8,6 @@ from fairlead.data.parsing import check_turns, read_messages
 from fairlead.data.records import Messages
 from fairlead.data.row_problem import BadRow, RowLocation
 from fairlead.labels import (
-    assignments,
     item_archive,
     item_search,
     items,
@@ -18,16 +16,15 @@ from fairlead.labels import (
     people,
     reservations,
     stranded,
-    task_kinds,
 )
-from fairlead.labels.campaigns import Campaign
 from fairlead.labels.errors import Invalid, Stale
 from fairlead.labels.flags import Flag
-from fairlead.labels.item_search import ItemDetails, ItemQuery, ItemSummary
+from fairlead.labels.item_search import ItemQuery, ItemSummary
 from fairlead.labels.items import CandidateAnswer, NewItem
 from fairlead.labels.judgements import Judgement
 from fairlead.labels.task_kinds import TaskKind
 from fairlead.studio.auth import Viewer
+from fairlead.studio.services import blinding
 from fairlead.studio.services.imports import AnswerOut, Reference, answer_out, carried_out
 from fairlead.studio.services.rendering import PromptMessage, render_prompt
 from fairlead.studio.state import Database
@@ -232,11 +229,11 @@ def release_items(database: Database, viewer: Viewer, rater: str) -> ChangedOut:
 
 
 def get_item(database: Database, viewer: Viewer, item_id: int) -> ItemDetailsOut:
-    """An adjudicator gets the item without anything that tells which model wrote an answer."""
+    """Adjudicators get what `blinding.blind_item` leaves of the item."""
     with database.read() as connection:
         details = item_search.get_details(connection, viewer.campaign.id, item_id)
     if not viewer.may("unblinded", viewer.campaign.id):
-        details = _blinded(viewer.campaign, details)
+        details = blinding.blind_item(viewer.campaign, details)
     current = [_judgement_out(judgement, stands=True) for judgement in details.standing]
     superseded = [_judgement_out(judgement, stands=False) for judgement in details.superseded]
     return ItemDetailsOut(
@@ -291,27 +288,6 @@ def hand_back(database: Database, viewer: Viewer, item_id: int, body: HandBackIn
 def be_content(database: Database, viewer: Viewer, item_id: int) -> None:
     with database.write() as connection:
         stranded.be_content(connection, viewer.campaign, item_id, by=viewer.rater)
-
-
-def _blinded(campaign: Campaign, details: ItemDetails) -> ItemDetails:
-    """Without sources and parameters, and with the answers in a random order, which is the same each time:
-    in the order of the file, the first answer of each item may be by the same model.
-    """
-    item = details.summary.item
-    order = assignments.answer_order(campaign.seed, "adjudication", item.id, len(item.answers))
-    answers = tuple(replace(item.answers[n], source=None, params={}) for n in order)
-    blind = replace(item, answers=answers, source="", strategy="all", selection_probability=None, carried={})
-
-    def reordered(judgement: Judgement) -> Judgement:
-        shown = tuple(order.index(candidate) for candidate in judgement.order)
-        return replace(judgement, value=task_kinds.reorder(judgement.value, order), order=shown)
-
-    return replace(
-        details,
-        summary=replace(details.summary, item=blind),
-        standing=[reordered(judgement) for judgement in details.standing],
-        superseded=[reordered(judgement) for judgement in details.superseded],
-    )
 
 
 def _new_item(item: ItemIn, number: int, kind: TaskKind) -> NewItem:
