@@ -18,31 +18,16 @@ from typing import Any
 import httpx
 import pytest
 
+from cli.studio_database import add_judgements, database
 from fairlead.core import jsonl
-from fairlead.labels import campaigns, events, jobs, judgements, leases, people, snapshot
-from fairlead.labels.database import Database, open_database
+from fairlead.labels import campaigns, events, jobs, people, snapshot
 from fairlead.labels.snapshot_filters import SnapshotFilters
 from fairlead.store.project import load_project
-from labels import build
 from outcome import Cli
 
 pytestmark = pytest.mark.slow  # real processes, or every route for every role
 
 PASSWORD = "correct horse battery"
-
-
-@pytest.fixture
-def home(tmp_path: Path, cli: Cli) -> Path:
-    folder = tmp_path / "project"
-    assert cli("init", folder).code == 0
-    return folder
-
-
-@contextmanager
-def database(home: Path) -> Iterator[Database]:
-    opened = open_database(str(home / "studio.db"))
-    yield opened
-    opened.close()
 
 
 class Served:
@@ -332,65 +317,12 @@ def test_a_changed_event_is_found(home: Path, cli: Cli) -> None:
     )
 
 
-# ---------------------------------------------------------------- snapshots and workers
-
-
-def judged(home: Path, num: int = 3) -> None:
-    with database(home) as opened, opened.write() as connection:
-        campaign = build.open_campaign(connection)
-        for assignment in leases.lease_items(connection, campaign, build.ANN, count=num):
-            judgements.submit(
-                connection,
-                assignment.id,
-                build.ANN,
-                judgements.NewJudgement(key=assignment.id, value=build.VALUES["pairwise"]),
-            )
-
-
-def test_a_full_export_from_the_command_line(home: Path, cli: Cli, tmp_path: Path) -> None:
-    assert cli("studio", "status", "--project", home).code == 0
-    judged(home)
-    command = ("studio", "export", "helpful-pairwise", "--project", home, "--out")
-    result = cli(*command, tmp_path / "all.jsonl", "--json").json
-    assert result["file"].endswith("all.jsonl")
-    rows = [row for _, row in jsonl.read(tmp_path / "all.jsonl")]
-    assert [row["row"] for row in rows].count("judgement") == 3 and len(rows) == 6
-    assert cli(*command, tmp_path / "all.csv").code == 0
-    assert (tmp_path / "all.csv").read_bytes().count(b"\r\n") == 7
-    refused = cli(*command, tmp_path / "all.xlsx")
-    assert refused.code == 1 and ".parquet" in refused.err and not (tmp_path / "all.xlsx").exists()
-
-
-def test_a_snapshot_from_the_command_line(home: Path, cli: Cli, tmp_path: Path) -> None:
-    assert cli("studio", "status", "--project", home).code == 0
-    judged(home)
-    first = ("studio", "snapshot", "helpful-pairwise", "--name", "first", "--project", home)
-    result = cli(*first, "--out", tmp_path / "rows.jsonl", "--json").json
-    assert result["snapshot"] == "snapshot/first" and result["counts"]["files"] == {"comparisons": 3}
-    assert (home / "artifacts" / "snapshot" / "first" / "manifest.json").is_file()
-    assert "comparisons=snapshot/first" in result["next"]
-    rows = [row for _, row in jsonl.read(tmp_path / "rows.jsonl")]
-    assert [row["rater"] for row in rows] == [build.ANN] * 3
-    again = cli(*first)
-    assert again.code == 1 and "Choose another name" in again.err
-    none = cli(
-        "studio",
-        "snapshot",
-        "helpful-pairwise",
-        "--name",
-        "none",
-        "--min-margin",
-        "3",
-        "--no-ties",
-        "--project",
-        home,
-    )
-    assert none.code == 1 and "No judgement passes" in none.err
+# ---------------------------------------------------------------- workers
 
 
 def test_a_worker_does_what_waits_and_stops_when_asked(home: Path, cli: Cli) -> None:
     assert cli("studio", "status", "--project", home).code == 0
-    judged(home)
+    add_judgements(home)
     with database(home) as opened:
         with opened.write() as connection:
             campaign = campaigns.get(connection, "helpful-pairwise")

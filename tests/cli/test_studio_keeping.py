@@ -1,29 +1,12 @@
 """What the keeper of a studio does on its server: tokens, backups, restoring."""
 
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
-import pytest
-
+from cli.studio_database import database
 from fairlead.labels import credentials, events
-from fairlead.labels.database import Database, now, open_database
+from fairlead.labels.database import now
 from labels import build
 from outcome import Cli
-
-
-@pytest.fixture
-def home(tmp_path: Path, cli: Cli) -> Path:
-    folder = tmp_path / "project"
-    assert cli("init", folder).code == 0
-    return folder
-
-
-@contextmanager
-def database(home: Path) -> Iterator[Database]:
-    opened = open_database(str(home / "studio.db"))
-    yield opened
-    opened.close()
 
 
 def test_a_token_from_the_command_line(home: Path, cli: Cli) -> None:

@@ -30,6 +30,7 @@ from fairlead.cli import (
     sample,
     studio,
     studio_keeping,
+    studio_rows,
     train,
 )
 from fairlead.cli.other_commands import RootGroup
@@ -92,6 +93,8 @@ app.command("answer")(answer.answer)
 app.command("report")(report.report)
 app.add_typer(lineage.app, name="lineage")
 app.command("export")(export.export)
+studio.app.command("snapshot")(studio_rows.snapshot)
+studio.app.command("export")(studio_rows.export)
 studio.app.add_typer(studio_keeping.token, name="token")
 studio.app.command("backup")(studio_keeping.backup)
 studio.app.command("restore")(studio_keeping.restore)
