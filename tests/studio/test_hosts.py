@@ -55,6 +55,10 @@ def test_a_refusal_names_the_settings(database: Database, database_url: str) -> 
         message = refused.json()["error"]["message"]
         assert "--public-url https://labels.example.org" in message
         assert "--allowed-hosts labels.example.org" in message
+        refused = client.get("/api/v1/campaigns", headers={"Host": "Labels.example.org:8443"})
+        advice = refused.json()["error"]["message"].partition("--allowed-hosts ")[2].rstrip(".")
+        Settings(database=database_url, allowed_hosts=(advice,))  # the advice can be followed
+        assert "--public-url https://labels.example.org:8443 or" in refused.text
         page = client.get("/login", headers={"Host": "<b>.example.org"})
         assert page.status_code == 400 and "&lt;b&gt;" in page.text and "<b>" not in page.text
         assert client.get("/login").status_code == 200

@@ -28,7 +28,7 @@ class AllowedHosts:
         if scope["type"] == "http":
             host = Headers(scope=scope).get("host", "")
             if not is_allowed(host, self._allowed):
-                await _refusal(scope["path"], host)(scope, receive, send)
+                await _refusal(scope["path"], host.lower())(scope, receive, send)
                 return
         await self._app(scope, receive, send)
 
@@ -62,10 +62,11 @@ def is_allowed(host: str, names: frozenset[str]) -> bool:
 
 
 def _refusal(path: str, host: str) -> Response:
-    name = host[:200]
+    address = host[:200]
+    name = address.partition(":")[0]  # names in brackets are addresses in numbers, which are not refused
     message = (
         f"this studio does not serve the host {name!r}. If the host is right, start the studio with "
-        f"--public-url https://{name} or with --allowed-hosts {name}."
+        f"--public-url https://{address} or with --allowed-hosts {name}."
     )
     if "/api/" in path:
         return JSONResponse({"error": {"message": message}}, 400)
