@@ -1,8 +1,10 @@
 """Two leads have the same page open: nobody overwrites what they have not seen."""
 
+import threading
+
 import httpx
 
-from fairlead.labels import chats
+from fairlead.labels import campaigns, chats, items
 from fairlead.labels.chats import Answerer
 from studio.leads import Place, filled, pairs
 from studio.live_chat import FORM, send, who
@@ -48,6 +50,7 @@ def test_every_setting_is_part_of_the_version(place: Place) -> None:
         {"chips": ["clear"]},
         {"aspects": ["true"]},
         {"points": 5},
+        {"read_first": True},
     ):
         answer = lead.patch(HERE, json={"version": versions[-1], **change})
         assert answer.status_code == 200, answer.text
@@ -101,6 +104,27 @@ def test_roles_and_priorities_that_somebody_else_has_changed_are_not_overwritten
     assert owner.patch(path, json={"priority": 5, "was": 0}).status_code == 204
     assert refused_with(owner.patch(path, json={"priority": 9, "was": 0})) == {"priority": 5}
     assert owner.patch(path, json={"priority": 9, "was": 5}).status_code == 204
+
+
+def test_a_priority_that_somebody_else_is_just_setting_is_not_overwritten(place: Place) -> None:
+    owner = place.browser(place.person("Olga", "owner"))
+    slug = filled(place, owner, pairs(1))
+    (item,) = owner.get(f"/api/v1/campaigns/{slug}/items").json()["items"]
+    answers: list[httpx.Response] = []
+
+    def set_priority() -> None:
+        answers.append(owner.patch(f"{HERE}/items/{item['id']}", json={"priority": 9, "was": 0}))
+
+    with place.database.write() as connection:
+        campaign = place.campaign(slug)
+        campaigns.lock_settings(connection, campaign)
+        items.set_priority(connection, campaign, {item["id"]: 5}, by="system")
+        thread = threading.Thread(target=set_priority)
+        thread.start()
+        thread.join(0.3)
+        assert answers == []  # the request waits for the other transaction
+    thread.join(20)
+    assert refused_with(answers[0]) == {"priority": 5}
 
 
 def test_models_that_somebody_else_has_chosen_are_not_overwritten(

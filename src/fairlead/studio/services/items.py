@@ -8,6 +8,7 @@ from fairlead.data.parsing import check_turns, read_messages
 from fairlead.data.records import Messages
 from fairlead.data.row_problem import BadRow, RowLocation
 from fairlead.labels import (
+    campaigns,
     item_archive,
     item_search,
     items,
@@ -254,6 +255,7 @@ def rater_names(database: Database, details: ItemDetailsOut) -> dict[str, str]:
 
 def set_priority(database: Database, viewer: Viewer, item_id: int, body: PriorityIn) -> None:
     with database.write() as connection:
+        campaigns.lock_settings(connection, viewer.campaign)  # leads who set a priority take turns
         now = items.get(connection, viewer.campaign.id, item_id).priority
         if body.was is not None and now not in (body.was, body.priority):
             raise Stale(
