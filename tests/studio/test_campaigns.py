@@ -186,6 +186,8 @@ def test_a_campaign_is_copied_archived_and_deleted(place: Place) -> None:
     assert f"/c/{slug}" in lead.get("/campaigns?archived=true").text
     page = lead.get(f"/c/{slug}/settings").text
     assert "Archived since" in page and "Type the name of the campaign" in page
+    question = 'data-confirm="Delete this campaign'  # where no name has to be typed
+    assert question not in page and question in lead.get("/c/again/settings").text
     assert lead.post(f"{api}/state", json={"state": "open"}).status_code == 409
     refused = lead.post(f"{api}/delete", json={"confirm": "help me"})
     assert refused.status_code == 422 and "as shown here: Help" in refused.text
