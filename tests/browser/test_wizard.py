@@ -61,8 +61,8 @@ def test_from_a_file_to_a_snapshot(studio: Studio, browse: Browse, answers: Path
     # 3. The import goes on by itself, and is told without loading the page again
     expect(page.locator(".badge.good", has_text="done")).to_be_visible(timeout=WAIT_MS)
     expect(page.get_by_text("18 items added, 1 rejected")).to_be_visible()
-    page.reload()
     expect(page.get_by_text("0 of 18 judgements made")).to_be_visible()
+    expect(page.locator("#found tbody tr")).to_have_count(18)
 
     # 4. Somebody judges; the lead freezes it
     judge(studio, "from-a-file", choices=[1, 4, 8])
