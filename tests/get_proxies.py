@@ -1,6 +1,4 @@
-"""Put nginx and Caddy on this machine for the tests, unless they are there: Debian's packages for root, else
-says what to do.
-"""
+"""Install nginx and Caddy for the tests where they are missing: Debian packages as root, otherwise advice."""
 
 import os
 import shutil

@@ -2,8 +2,7 @@
 
 A client that is slow or gone holds a connection and nothing else.  When a client reaches its limit, its
 connection that has waited longest is closed in favour of the next one, first those that have never sent a
-request.  A connection that is answering a
-request is never closed for that.
+request.  A connection that is answering a request is never closed for that.
 
 Behind a proxy, all connections come from the proxy.  They are not counted; `RequestsPerSource` counts the
 requests of each client that the proxy names.  A proxy is known by its address and by `X-Forwarded-For`.
@@ -72,7 +71,11 @@ class _Held:
 
 
 class Connections:
-    """The open connections, by the source that holds them.  Every step takes constant time."""
+    """The open connections, by the source that holds them.
+
+    Every step takes constant time, except that of a connection beyond `Bounds.in_total`: it looks at each
+    source.
+    """
 
     def __init__(self, bounds: Bounds, trusted_proxies: str) -> None:
         self.bounds = bounds

@@ -21,8 +21,6 @@ router = APIRouter()
 
 Id = Annotated[int, Path(ge=1, le=2**31 - 1)]
 Text = Annotated[str, Form(max_length=200_000)]
-ITEMS_PER_PAGE = 25
-NUM_RECENT_JOBS = 5
 
 
 @router.get("/campaigns")
@@ -32,7 +30,7 @@ def list_campaigns(request: Request, viewer: Watcher, database: Database, archiv
         "campaigns.html",
         viewer,
         campaigns=campaigns.list_campaigns(database, viewer, archived=archived),
-        others=len(campaigns.list_campaigns(database, viewer, archived=not archived)),
+        others=campaigns.count_campaigns(database, viewer, archived=not archived),
         archived=archived,
         kind_names=phrases.KIND_NAMES,
         phrases=phrases,

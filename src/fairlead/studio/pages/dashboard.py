@@ -15,7 +15,6 @@ from fairlead.studio.access_control import Member, Watcher
 from fairlead.studio.auth import Viewer
 from fairlead.studio.services import dashboard, jobs
 from fairlead.studio.services.dashboard_cache import DashboardCache
-from fairlead.studio.settings import Settings
 from fairlead.studio.state import Database
 
 router = APIRouter()
@@ -46,8 +45,7 @@ def figures_part(request: Request, slug: str, viewer: Watcher, database: Databas
 
 
 def _template_values(request: Request, viewer: Viewer, database: Database) -> dict[str, Any]:
-    settings: Settings = request.app.state.settings
-    zone = settings.zone
+    zone = request.app.state.settings.zone
     cache: DashboardCache = request.app.state.dashboard
     campaign = viewer.campaign
     figures = dashboard.get_figures(cache, viewer)
@@ -73,7 +71,6 @@ def _template_values(request: Request, viewer: Viewer, database: Database) -> di
         "days": graphs.columns(by_day, title="Judgements by day", labels_every=max(1, len(by_day) // 4)),
         "num_days": len(by_day),
         "items_on_their_way": not progress.num_items and jobs.adds_items(database, viewer),
-        "zone": settings.time_zone.replace("_", " "),
         "ago": lambda time: phrases.ago(time, progress.at, zone),
         "loaded": phrases.time_of_day(progress.at, zone),
         "whisker": _whisker,

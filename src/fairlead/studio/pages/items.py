@@ -48,7 +48,7 @@ class Filters(BaseModel):
     def url(self, **changes: Any) -> str:
         """The list with these filters, on the first page unless a page is given."""
         values = self.model_dump(exclude_defaults=True, exclude={"page"}) | changes
-        return "?" + urlencode(values) if values else "?"
+        return "?" + urlencode(values)
 
 
 class ItemsForm(Filters):
@@ -120,12 +120,12 @@ def _change(viewer: Viewer, database: Database, form: ItemsForm) -> int:
     chosen = form.shown if form.whole_page else form.items
     if not chosen:
         raise Invalid({"items": "are not chosen. Tick the items first"})
-    body = ItemIds(items=chosen)
     if form.action == "reserve":
         if not form.person:
             raise Invalid({"person": "is not chosen. Choose who gets these items"})
-        body_of_person = ReserveIn(rater=form.person, items=chosen, count=len(chosen))
-        return items.reserve_items(database, viewer, body_of_person).num_changed
+        reservation = ReserveIn(rater=form.person, items=chosen, count=len(chosen))
+        return items.reserve_items(database, viewer, reservation).num_changed
+    body = ItemIds(items=chosen)
     if form.action == "delete":
         return items.delete_items(database, viewer, body).num_changed
     archived = form.action == "archive"

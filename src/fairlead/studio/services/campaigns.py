@@ -159,16 +159,16 @@ class GuidelinesDiff(BaseModel):
 
 def list_campaigns(database: Database, viewer: Viewer, *, archived: bool = False) -> list[CampaignOut]:
     """The campaigns that the viewer may watch, newest first: those in use, or those that are archived."""
-    ids = None if viewer.role is not None else list(viewer.memberships)
     with database.read() as connection:
-        watched = [
-            campaign
-            for campaign in campaigns.list_all(connection, ids=ids)
-            if viewer.may("viewer", campaign.id) and archived == (campaign.archived_at is not None)
-        ]
+        watched = _list_watched(connection, viewer, archived=archived)
         counts = items.slot_counts(connection, [campaign.id for campaign in watched])
         num_items = item_search.count_items(connection, [campaign.id for campaign in watched])
     return [_campaign_out(campaign, counts[campaign.id], num_items[campaign.id]) for campaign in watched]
+
+
+def count_campaigns(database: Database, viewer: Viewer, *, archived: bool) -> int:
+    with database.read() as connection:
+        return len(_list_watched(connection, viewer, archived=archived))
 
 
 def get_campaign(database: Database, campaign: Campaign) -> CampaignOut:
@@ -190,9 +190,7 @@ def insert_campaign(connection: Connection, viewer: Viewer, body: NewCampaign) -
         **body.model_dump(exclude=set(OPTIONS)), options=body.model_dump(include=set(OPTIONS))
     )
     campaign = campaigns.create(connection, settings, by=viewer.rater)
-    if not viewer.leads_all:
-        person = people.get_by_id(connection, viewer.person)
-        members.join(connection, person, campaign.id, "lead", by=viewer.rater)
+    _join_as_lead(connection, viewer, campaign)
     return campaign
 
 
@@ -240,7 +238,7 @@ def set_state(connection: Connection, viewer: Viewer, campaign: Campaign, state:
 
 
 def copy_campaign(database: Database, viewer: Viewer, body: CopyIn) -> CampaignOut:
-    """A draft like this campaign.  Its maker becomes a lead of the draft, as in `insert_campaign`."""
+    """A draft like this campaign, led by its maker, as in `insert_campaign`."""
     with database.write() as connection:
         copied = campaign_copy.copy(
             connection,
@@ -251,9 +249,7 @@ def copy_campaign(database: Database, viewer: Viewer, body: CopyIn) -> CampaignO
             with_items=body.items,
             by=viewer.rater,
         )
-        if not viewer.leads_all:
-            person = people.get_by_id(connection, viewer.person)
-            members.join(connection, person, copied.campaign.id, "lead", by=viewer.rater)
+        _join_as_lead(connection, viewer, copied.campaign)
     return get_campaign(database, copied.campaign)
 
 
@@ -315,6 +311,22 @@ def author_names(database: Database, versions: GuidelineVersions) -> dict[str, s
     """Pseudonym -> name, for leads only: labellers must not learn who wrote a version."""
     with database.read() as connection:
         return people.names_of(connection, {version.written_by for version in versions.versions})
+
+
+def _list_watched(connection: Connection, viewer: Viewer, *, archived: bool) -> list[Campaign]:
+    ids = None if viewer.role is not None else list(viewer.memberships)
+    return [
+        campaign
+        for campaign in campaigns.list_all(connection, ids=ids)
+        if viewer.may("viewer", campaign.id) and archived == (campaign.archived_at is not None)
+    ]
+
+
+def _join_as_lead(connection: Connection, viewer: Viewer, campaign: Campaign) -> None:
+    """Unless the viewer leads every campaign anyway."""
+    if not viewer.leads_all:
+        person = people.get_by_id(connection, viewer.person)
+        members.join(connection, person, campaign.id, "lead", by=viewer.rater)
 
 
 def _campaign_out(campaign: Campaign, counts: dict[str, int], num_items: int) -> CampaignOut:

@@ -3,6 +3,7 @@
 from typing import Annotated
 
 from pydantic import BaseModel, Field
+from sqlalchemy import Connection
 
 from fairlead.labels import campaigns, webhook_delivery, webhooks
 from fairlead.labels.errors import Invalid
@@ -51,8 +52,7 @@ class Webhooks(BaseModel):
 
 def list_webhooks(database: Database) -> Webhooks:
     with database.read() as connection:
-        slugs = {campaign.id: campaign.slug for campaign in campaigns.list_all(connection)}
-        return Webhooks(webhooks=[_out(webhook, slugs) for webhook in webhooks.list_all(connection)])
+        return Webhooks(webhooks=[_out(connection, webhook) for webhook in webhooks.list_all(connection)])
 
 
 def create_webhook(
@@ -70,20 +70,17 @@ def create_webhook(
             campaign_id=campaign.id if campaign else None,
             by=viewer.rater,
         )
-    slugs = {campaign.id: campaign.slug} if campaign else {}
-    return CreatedWebhook(**_out(webhook, slugs).model_dump(), secret=webhook.secret)
+        return CreatedWebhook(**_out(connection, webhook).model_dump(), secret=webhook.secret)
 
 
 def switch_webhook(database: Database, viewer: Viewer, id: int, body: WebhookChange) -> WebhookOut:
     with database.write() as connection:
-        webhook = webhooks.switch(connection, id, is_on=body.on, by=viewer.rater)
-        return _out(webhook, _slugs_of(webhook, campaigns.list_all(connection)))
+        return _out(connection, webhooks.switch(connection, id, is_on=body.on, by=viewer.rater))
 
 
 def send_test(database: Database, viewer: Viewer, id: int) -> WebhookOut:
     with database.write() as connection:
-        webhook = webhooks.send_test(connection, id, by=viewer.rater)
-        return _out(webhook, _slugs_of(webhook, campaigns.list_all(connection)))
+        return _out(connection, webhooks.send_test(connection, id, by=viewer.rater))
 
 
 def delete_webhook(database: Database, viewer: Viewer, id: int) -> None:
@@ -91,16 +88,13 @@ def delete_webhook(database: Database, viewer: Viewer, id: int) -> None:
         webhooks.remove(connection, id, by=viewer.rater)
 
 
-def _slugs_of(webhook: Webhook, every: list[campaigns.Campaign]) -> dict[int, str]:
-    return {campaign.id: campaign.slug for campaign in every if campaign.id == webhook.campaign_id}
-
-
-def _out(webhook: Webhook, slugs: dict[int, str]) -> WebhookOut:
+def _out(connection: Connection, webhook: Webhook) -> WebhookOut:
+    of_campaign = webhook.campaign_id
     return WebhookOut(
         id=webhook.id,
         url=webhook.url,
         verbs=list(webhook.verbs),
-        campaign=slugs.get(webhook.campaign_id or 0),
+        campaign=None if of_campaign is None else campaigns.get_by_id(connection, of_campaign).slug,
         on=webhook.is_on,
         sent=webhook.sent_seq,
         failures=webhook.num_failures,
