@@ -26,7 +26,7 @@ from fairlead.labels import (
     job_worker,
     jobs,
 )
-from fairlead.labels.database import Database, now
+from fairlead.labels.database import Database, now, open_database
 from fairlead.labels.jobs import LeasedJob
 from labels.job_steps import enqueue, get_expiry, get_job, list_steps, step_table, take_steps, wait_until
 
@@ -195,3 +195,33 @@ def test_killed_workers_lose_and_repeat_no_step(
     assert (job.state, job.attempts, list_steps(database)) == ("done", 3, list(range(60)))
     with database.read() as connection:
         assert connection.execute(select(func.count(func.distinct(step_table.c.by)))).scalar_one() == 3
+
+
+@pytest.mark.parametrize("by", ["a thread of the same process", "another process"])
+def test_a_save_does_not_wait_until_a_job_has_ended(database: Database, database_url: str, by: str) -> None:
+    is_busy, has_saved = threading.Event(), threading.Event()
+    most = 300
+
+    def writes_on_and_on(work: LeasedJob) -> dict[str, Any]:
+        for turn in range(most):
+            with work.write():
+                is_busy.set()
+                time.sleep(0.01)  # as if it wrote many rows
+            if has_saved.is_set():
+                return {"turns": turn}
+        return {"turns": most}
+
+    id = enqueue(database, "busy")
+    worker = threading.Thread(target=job_worker.run_one, args=(database, {"busy": writes_on_and_on}))
+    worker.start()
+    # Connections of another pool wait for SQLite's lock, as another process does.
+    saving = database if by == "a thread of the same process" else open_database(database_url)
+    assert is_busy.wait(60)
+    with saving.write() as connection:
+        connection.execute(insert(step_table).values(step=1))
+    has_saved.set()
+    worker.join(60)
+    if saving is not database:
+        saving.close()
+    result = get_job(database, id).result
+    assert result is not None and result["turns"] < most

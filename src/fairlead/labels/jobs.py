@@ -13,6 +13,7 @@ This module does not know what a job does: see `job_handlers`.  `job_worker` run
 import contextlib
 import secrets
 import threading
+import time
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
@@ -68,6 +69,9 @@ job_table = Table(
 STATES = ("queued", "running", "done", "failed", "cancelled")
 LEASE_S = 30.0  # a worker that renews no lease for this long counts as dead
 MAX_ATTEMPTS = 3  # a job whose workers died this often fails
+# After each transaction of a job on SQLite.  Nobody queues for its lock: a job that took the lock again at once
+# would keep it until the job ended, and everybody else's saves would wait.
+PAUSE_S = 0.005
 
 
 @dataclass(frozen=True)
@@ -124,6 +128,8 @@ class LeasedJob:
         with self.database.write() as connection:
             renew_lease(connection, self, progress)
             yield connection
+        if self.database.is_sqlite:
+            time.sleep(PAUSE_S)
 
     def save_checkpoint(self, connection: Connection, checkpoint: dict[str, Any]) -> None:
         """Record where the next worker continues.  Call this inside `write`."""
