@@ -10,6 +10,7 @@ import sqlalchemy
 from sqlalchemy import func, select
 from sqlalchemy.engine import make_url
 
+from fairlead.core import files
 from fairlead.labels import backup, campaigns, events
 from fairlead.labels.campaigns import Campaign
 from fairlead.labels.database import Database, open_database
@@ -86,7 +87,9 @@ def test_a_backup_while_people_write_is_consistent(
     writer.start()
     try:
         assert is_writing.wait(30)
-        for number in range(3):
+        before = after = number = 0
+        while before == after and number < 100:  # until somebody wrote meanwhile
+            number += 1
             with database.read() as connection:
                 before = events.last_seq(connection)
             backup.make(database_url, None, tmp_path / f"backup-{number}")
@@ -95,9 +98,37 @@ def test_a_backup_while_people_write_is_consistent(
     finally:
         stop.set()
         writer.join(30)
-    restored = backup.restore(tmp_path / "backup-2", new_url, None)
+    restored = backup.restore(tmp_path / f"backup-{number}", new_url, None)
     assert restored.check.problem is None
     assert before <= restored.check.num_events <= after and before < after
+
+
+def test_a_backup_while_files_come_and_go_holds_those_that_stay(
+    database_url: str, project: Project, tmp_path: Path
+) -> None:
+    uploads = project.data / "uploads"
+    for number in range(50):
+        files.write_text(uploads / f"upload-{number}.jsonl", "{}\n")
+    stop, is_writing = threading.Event(), threading.Event()
+
+    def upload_and_refuse() -> None:
+        while not stop.is_set():
+            files.write_text(uploads / "refused.jsonl", "no rows\n")
+            (uploads / "refused.jsonl").unlink()
+            is_writing.set()
+
+    writer = threading.Thread(target=upload_and_refuse)
+    writer.start()
+    try:
+        assert is_writing.wait(30)
+        manifests = [backup.make(database_url, project, tmp_path / f"backup-{n}") for n in range(5)]
+    finally:
+        stop.set()
+        writer.join(30)
+    kept = {f"data/uploads/upload-{number}.jsonl" for number in range(50)}
+    for manifest in manifests:
+        stored = {path for path in manifest["files"] if path.startswith("data/")}
+        assert kept <= stored <= {*kept, "data/uploads/refused.jsonl"}
 
 
 def test_nothing_that_exists_is_overwritten(
@@ -150,6 +181,25 @@ def test_the_kind_of_database_must_fit(database_url: str, judged: Campaign, tmp_
     )
     with pytest.raises(Conflict, match="cannot be restored into"):
         backup.restore(tmp_path / "backup", other, None)
+
+
+def test_the_password_of_the_database_is_not_among_the_arguments(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    program = tmp_path / "bin" / "pg_dump"
+    program.parent.mkdir()
+    lines = [
+        "#!/bin/sh",
+        f"printf '%s\\n' \"$PGPASSWORD\" \"$@\" >{tmp_path}/said",
+        f": >{tmp_path}/backup.partial/studio.dump",
+    ]
+    program.write_text("\n".join(lines))
+    program.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{program.parent}:/usr/bin:/bin")
+    backup.make("postgresql://ada:se%40cret@db.example:6543/studio", None, tmp_path / "backup")
+    password, *arguments = (tmp_path / "said").read_text().splitlines()
+    assert password == "se@cret"
+    assert "--dbname=postgresql://ada@db.example:6543/studio" in arguments  # "***" would be the password
 
 
 def test_what_cannot_be_backed_up_is_said(tmp_path: Path) -> None:

@@ -64,7 +64,10 @@ def make(database: str, project: Project | None, folder: Path) -> dict[str, Any]
         if project is not None:
             for name in FOLDERS:
                 if (project.root / name).is_dir():
-                    shutil.copytree(project.root / name, partial / name)
+                    # Hidden files are locks, and what is written at the moment.
+                    hidden = shutil.ignore_patterns(".*")
+                    source, target = project.root / name, partial / name
+                    shutil.copytree(source, target, ignore=hidden, copy_function=_copy_if_there)
         manifest = {
             "format": FORMAT,
             "fairlead": fairlead.__version__,
@@ -155,7 +158,10 @@ def _run_postgres(url: URL, command: list[str]) -> None:
             f"this needs the program {command[0]}. Install PostgreSQL's client programs, of the server's "
             "version or newer (Debian: apt-get install postgresql-client)."
         )
-    address = url.set(drivername="postgresql", password=None).render_as_string()
+    without_password = URL.create(
+        "postgresql", url.username, host=url.host, port=url.port, database=url.database, query=url.query
+    )
+    address = without_password.render_as_string()
     environment = dict(os.environ)
     if url.password is not None:
         environment["PGPASSWORD"] = str(url.password)
@@ -178,6 +184,12 @@ def _require_empty(database: str) -> None:
 
 
 # ---------------------------------------------------------------- files
+
+
+def _copy_if_there(source: str, target: str) -> None:
+    """Copy a file unless it was deleted since the folder was listed, as an upload that is refused."""
+    with contextlib.suppress(FileNotFoundError):
+        shutil.copy2(source, target)
 
 
 def _list_files(folder: Path) -> Iterator[str]:
