@@ -1,11 +1,14 @@
 """Deliveries over real connections: to public addresses only, bounded, without redirects."""
 
 import contextlib
+import ssl
+import subprocess
 import threading
 import time
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
 
 import pytest
 
@@ -66,7 +69,9 @@ def listen() -> Iterator[Callable[..., str]]:
     """Starts a real server on this machine, whose answer is a function of the handler."""
     servers: list[ThreadingHTTPServer] = []
 
-    def start(answer: Callable[[BaseHTTPRequestHandler, bytes], None]) -> str:
+    def start(
+        answer: Callable[[BaseHTTPRequestHandler, bytes], None], certificate: Path | None = None
+    ) -> str:
         class Handler(BaseHTTPRequestHandler):
             def do_POST(self) -> None:
                 answer(self, self.rfile.read(int(self.headers["Content-Length"])))
@@ -75,9 +80,14 @@ def listen() -> Iterator[Callable[..., str]]:
                 pass
 
         server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        if certificate is not None:
+            context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+            context.load_cert_chain(certificate)
+            server.socket = context.wrap_socket(server.socket, server_side=True)
         servers.append(server)
         threading.Thread(target=server.serve_forever, daemon=True).start()
-        return f"http://localhost:{server.server_port}/hook?x=1"
+        scheme = "http" if certificate is None else "https"
+        return f"{scheme}://localhost:{server.server_port}/hook?x=1"
 
     yield start
     for server in servers:
@@ -124,20 +134,43 @@ def test_a_redirect_is_not_followed(listen: Callable[..., str]) -> None:
     assert received == []
 
 
-def test_a_receiver_that_drips_is_left(listen: Callable[..., str], monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(webhook_delivery, "DELIVERY_S", 0.5)
+@pytest.fixture
+def certificate(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A certificate of localhost with its key, which this process trusts."""
+    path = tmp_path / "localhost.pem"
+    command = ["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "2"]
+    command += ["-subj", "/CN=localhost", "-addext", "subjectAltName=DNS:localhost"]
+    subprocess.run([*command, "-keyout", path, "-out", f"{path}.crt"], check=True, capture_output=True)
+    path.write_bytes(path.read_bytes() + Path(f"{path}.crt").read_bytes())
+    monkeypatch.setenv("SSL_CERT_FILE", str(path))
+    return path
 
-    def drip(handler: BaseHTTPRequestHandler, body: bytes) -> None:
+
+def no_content(handler: BaseHTTPRequestHandler, body: bytes) -> None:
+    handler.send_response(204)
+    handler.end_headers()
+
+
+def drip(handler: BaseHTTPRequestHandler, body: bytes) -> None:
+    with contextlib.suppress(OSError):
         handler.wfile.write(b"HTTP/1.1 200 OK\r\n")
-        with contextlib.suppress(ConnectionError):
-            for _ in range(100):
-                handler.wfile.write(b"X: 1\r\n")
-                handler.wfile.flush()
-                time.sleep(0.1)
+        for _ in range(100):
+            handler.wfile.write(b"X: 1\r\n")
+            handler.wfile.flush()
+            time.sleep(0.1)
 
+
+@pytest.mark.parametrize("is_secure", [False, True])
+def test_a_receiver_that_drips_is_left(
+    listen: Callable[..., str], certificate: Path, monkeypatch: pytest.MonkeyPatch, is_secure: bool
+) -> None:
+    send = webhook_delivery.sender(allow_private=True)
+    secured = certificate if is_secure else None
+    assert send(listen(no_content, secured), b"{}", {}) == 204
+    monkeypatch.setattr(webhook_delivery, "DELIVERY_S", 0.5)
     began = time.monotonic()
     with pytest.raises(DeliveryFailed, match="did not take the delivery"):
-        webhook_delivery.sender(allow_private=True)(listen(drip), b"{}", {})
+        send(listen(drip, secured), b"{}", {})
     assert time.monotonic() - began < 5
 
 

@@ -172,13 +172,18 @@ def sender(*, allow_private: bool) -> Post:
         try:
             with contextlib.ExitStack() as stack:
                 connected = _connect(stack, addresses, port)
+                if is_secure:
+                    context = ssl.create_default_context()
+                    secured = context.wrap_socket(
+                        connected, server_hostname=host, do_handshake_on_connect=False
+                    )
+                    connected = stack.enter_context(secured)
                 is_late = threading.Event()
                 timer = threading.Timer(DELIVERY_S, _end, [connected, is_late])
                 stack.callback(timer.cancel)
                 timer.start()
-                if is_secure:
-                    context = ssl.create_default_context()
-                    connected = stack.enter_context(context.wrap_socket(connected, server_hostname=host))
+                if isinstance(connected, ssl.SSLSocket):
+                    connected.do_handshake()
                 connection = http.client.HTTPConnection(host, port, timeout=DELIVERY_S)
                 connection.sock = connected
                 path = (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
@@ -211,7 +216,7 @@ def _connect(stack: contextlib.ExitStack, addresses: Sequence[str], port: int) -
 def _end(connected: socket.socket, is_late: threading.Event) -> None:
     is_late.set()
     with contextlib.suppress(OSError):
-        connected.shutdown(socket.SHUT_RDWR)
+        socket.socket.shutdown(connected, socket.SHUT_RDWR)  # that of TLS would interfere with the reader
 
 
 # ---------------------------------------------------------------- thread
