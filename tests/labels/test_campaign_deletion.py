@@ -1,4 +1,4 @@
-"""Campaigns that are archived, copied and deleted."""
+"""Campaigns that are archived and deleted."""
 
 import pytest
 from sqlalchemy import func, select
@@ -7,33 +7,18 @@ from fairlead.labels import (
     campaign_deletion,
     campaigns,
     events,
-    flags,
     items,
     job_worker,
     labeller_stats,
-    members,
-    people,
     schema,
 )
-from fairlead.labels.campaigns import Campaign
 from fairlead.labels.database import Database
 from fairlead.labels.errors import Conflict, Invalid, NotFound
-from labels.build import ANN, LEAD, add_chat_turn, judge, lease, open_campaign
+from fairlead.labels.task_kinds import TaskKind
+from labels.build import ANN, LEAD, open_campaign
+from labels.judging import judged_and_flagged
 
 KEPT = {"event", "chain", "seal", "person", "pseudonym", "job"}  # tables that no deletion empties
-
-
-def judged(database: Database, kind: str = "pairwise") -> Campaign:
-    """Three items of which one is judged and flagged, with a member."""
-    with database.write() as connection:
-        campaign = open_campaign(connection, kind=kind, num_items=3)  # type: ignore[arg-type]
-        members.join(connection, people.add(connection, name="Ann"), campaign.id, "labeller", by=LEAD)
-        [assignment] = lease(connection, campaign, ANN)
-        if kind == "chat":
-            add_chat_turn(connection, campaign, assignment)
-        judge(connection, assignment, {"score": 3} if kind == "chat" else None)
-        flags.raise_flag(connection, assignment.id, ANN, reason="broken")
-    return campaign
 
 
 def rows_left(database: Database) -> dict[str, int]:
@@ -46,8 +31,8 @@ def rows_left(database: Database) -> dict[str, int]:
 
 
 @pytest.mark.parametrize("kind", ["pairwise", "chat"])
-def test_a_deleted_campaign_leaves_only_its_events(database: Database, kind: str) -> None:
-    campaign = judged(database, kind)
+def test_a_deleted_campaign_leaves_only_its_events(database: Database, kind: TaskKind) -> None:
+    campaign = judged_and_flagged(database, kind)
     with database.write() as connection:
         for confirm in ("", "Another name"):
             with pytest.raises(Invalid, match="must be the campaign's name as shown here"):
@@ -75,7 +60,7 @@ def test_a_large_campaign_is_gone_at_once_and_deleted_by_a_job(
 ) -> None:
     monkeypatch.setattr(campaign_deletion, "MOST_AT_ONCE", 1)
     monkeypatch.setattr(campaign_deletion, "ITEMS_PER_TRANSACTION", 2)
-    campaign = judged(database)
+    campaign = judged_and_flagged(database)
     with database.write() as connection:
         other = open_campaign(connection, kind="rating", num_items=1)
         job_id = campaign_deletion.start(connection, campaign, confirm=campaign.name, by=LEAD)
@@ -97,7 +82,7 @@ def test_a_large_campaign_is_gone_at_once_and_deleted_by_a_job(
 
 
 def test_an_archived_campaign_is_closed_and_hidden_from_labellers(database: Database) -> None:
-    campaign = judged(database)
+    campaign = judged_and_flagged(database)
     with database.write() as connection:
         archived = campaigns.set_archived(connection, campaign, archived=True, by=LEAD)
         assert (archived.state, archived.archived_at is not None) == ("closed", True)

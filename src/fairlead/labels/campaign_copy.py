@@ -35,21 +35,14 @@ def copy(
 ) -> Copied:
     """A draft with the settings of a campaign."""
     guidelines = campaigns.get_guidelines(connection, campaign.id) if with_guidelines else None
-    copy_made = campaigns.create(
-        connection,
-        CampaignSettings(
-            name=name,
-            kind=campaign.kind,
-            options=campaign.options,
-            overlap=campaign.overlap,
-            pay_per_hour=campaign.pay_per_hour,
-            currency=campaign.currency,
-            audience=campaign.audience,
-            lease_s=campaign.lease_s,
-            guidelines=guidelines.text if guidelines else "",
-        ),
-        by=by,
-    )
+    settings = {column: getattr(campaign, column) for column in campaigns.CHANGEABLE_COLUMNS}
+    settings |= {
+        "name": name,
+        "kind": campaign.kind,
+        "options": campaign.options,
+        "guidelines": guidelines.text if guidelines else "",
+    }
+    copy_made = campaigns.create(connection, CampaignSettings(**settings), by=by)
     if answerers := chats.list_answerers(connection, campaign.id):
         chats.set_answerers(connection, copy_made, answerers, by=by)
     if with_people:
@@ -76,14 +69,13 @@ def run(leased: jobs.LeasedJob) -> dict[str, Any]:
     source_id = leased.body["from"]
     with leased.database.read() as connection:
         num_all = item_search.count_items(connection, [source_id])[source_id]
-        copy_made = campaigns.get_by_id(connection, leased.job.campaign_id)
     progress = leased.checkpoint or {"after": 0, "added": 0}
     while True:
         with leased.write(num_done=progress["added"], num_all=num_all) as connection:
             page = _page(connection, source_id, after=progress["after"], limit=ITEMS_PER_TRANSACTION)
             if not page:
                 return {"added": progress["added"]}
-            copy_made = campaigns.get_by_id(connection, copy_made.id)
+            copy_made = campaigns.get_by_id(connection, leased.job.campaign_id)
             added = items.add(connection, copy_made, [_new_item(item) for item in page], by=leased.job.actor)
             progress = {"after": page[-1].id, "added": progress["added"] + added.num_added}
             leased.save_checkpoint(connection, progress)

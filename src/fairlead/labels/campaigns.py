@@ -87,7 +87,7 @@ NEXT_STATES: Mapping[CampaignState, tuple[CampaignState, ...]] = {
     "closed": ("open",),
 }
 LONGEST_GUIDELINES = 100_000  # characters
-_CHANGEABLE_COLUMNS = ("name", "overlap", "pay_per_hour", "currency", "audience", "lease_s", "read_first")
+CHANGEABLE_COLUMNS = ("name", "overlap", "pay_per_hour", "currency", "audience", "lease_s", "read_first")
 
 
 @dataclass(frozen=True)
@@ -113,7 +113,7 @@ class Campaign:
     @property
     def version(self) -> str:
         """Differs whenever a setting differs, see `require_version`."""
-        return digest.short(digest.of_json([self.options, *(getattr(self, n) for n in _CHANGEABLE_COLUMNS)]))
+        return digest.short(digest.of_json([self.options, *(getattr(self, n) for n in CHANGEABLE_COLUMNS)]))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -144,7 +144,7 @@ class Guidelines:
 
 def create(connection: Connection, settings: CampaignSettings, *, by: str) -> Campaign:
     """Create a draft campaign.  Raises Invalid with every setting that is wrong."""
-    values = {name: getattr(settings, name) for name in _CHANGEABLE_COLUMNS}
+    values = {name: getattr(settings, name) for name in CHANGEABLE_COLUMNS}
     problems = _find_problems(values)
     if settings.kind not in task_kinds.TASK_KINDS:
         problems["kind"] = f"must be one of: {', '.join(task_kinds.TASK_KINDS)}"
@@ -254,7 +254,7 @@ def require_version(connection: Connection, campaign_id: int, version: str) -> N
     query = select(campaign_table).where(campaign_table.c.id == campaign_id).with_for_update(key_share=True)
     campaign = _from_row(connection.execute(query).one())
     if campaign.version != version:
-        settings = {name: getattr(campaign, name) for name in _CHANGEABLE_COLUMNS}
+        settings = {name: getattr(campaign, name) for name in CHANGEABLE_COLUMNS}
         raise Stale(
             "Somebody else has changed these settings since you opened the page. Nothing was saved yet.",
             current={**settings, **campaign.options, "version": campaign.version},
