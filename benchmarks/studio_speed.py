@@ -95,7 +95,7 @@ def measure(url: str, folder: Path, num_items: int, asks: int) -> dict[str, Any]
 
 
 def saves_during_job(url: str, lead: str, token: str) -> dict[str, Any]:
-    """The next item, then draft saves, ten a second, until the job that adds a person to each item has ended."""
+    """The next item, then ten draft saves a second until the job that adds a person to each item ends."""
     campaign_url = f"{url}/api/v1/campaigns/large"
     times = []
     begun = time.perf_counter()

@@ -190,7 +190,7 @@ def test_the_password_of_the_database_is_not_among_the_arguments(
     program.parent.mkdir()
     lines = [
         "#!/bin/sh",
-        f"printf '%s\\n' \"$PGPASSWORD\" \"$@\" >{tmp_path}/said",
+        f'printf \'%s\\n\' "$PGPASSWORD" "$@" >{tmp_path}/said',
         f": >{tmp_path}/backup.partial/studio.dump",
     ]
     program.write_text("\n".join(lines))

@@ -69,8 +69,8 @@ job_table = Table(
 STATES = ("queued", "running", "done", "failed", "cancelled")
 LEASE_S = 30.0  # a worker that renews no lease for this long counts as dead
 MAX_ATTEMPTS = 3  # a job whose workers died this often fails
-# After each transaction of a job on SQLite.  Nobody queues for its lock: a job that took the lock again at once
-# would keep it until the job ended, and everybody else's saves would wait.
+# After each transaction of a job on SQLite.  There is no queue for its lock: a job that took it again at once
+# would have it until the job ended, and everybody else's saves would wait.
 PAUSE_S = 0.005
 
 
