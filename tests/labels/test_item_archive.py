@@ -11,6 +11,7 @@ from fairlead.labels import (
     items,
     judgements,
     leases,
+    progress,
     snapshot,
 )
 from fairlead.labels.assignments import assignment_table
@@ -44,6 +45,7 @@ def test_an_archived_item_is_hidden_and_handed_out_to_nobody(database: Database)
     ]
     with database.write() as connection:
         assert item_search.count_items(connection, [campaign.id]) == {campaign.id: 2}
+        assert progress.get_progress(connection, campaign).num_items == 2
         assert held.item.id not in slot_states(connection, campaign)
         offered = lease(connection, campaign, BEN, count=5)
         assert held.item.id not in {assignment.item.id for assignment in offered}

@@ -2,7 +2,16 @@
 
 import pytest
 
-from fairlead.labels import campaigns, events, item_overlap, items, job_worker, jobs, overlap_job
+from fairlead.labels import (
+    campaigns,
+    events,
+    item_archive,
+    item_overlap,
+    items,
+    job_worker,
+    jobs,
+    overlap_job,
+)
 from fairlead.labels.campaigns import Campaign
 from fairlead.labels.database import Database
 from fairlead.labels.errors import Invalid
@@ -67,6 +76,17 @@ def test_many_items_are_changed_by_a_job_in_short_transactions(
     with database.read() as connection:
         changes = [e.body for e in events.list_after(connection, 0) if e.verb == "campaign.overlap"]
     assert changes == [{"from": 1, "to": 3}]
+
+
+def test_the_job_has_done_everything_when_some_items_are_archived(
+    database: Database, campaign: Campaign
+) -> None:
+    with database.write() as connection:
+        first = items.list_page(connection, campaign.id)[0]
+        item_archive.set_archived(connection, campaign, [first.id], archived=True, by=LEAD)
+    change(database, campaign, 3)
+    job = job_worker.run_one(database, HANDLERS)
+    assert job is not None and (job.num_done, job.num_all) == (9, 9)
 
 
 def test_a_second_change_meanwhile_wins(database: Database, campaign: Campaign) -> None:

@@ -6,9 +6,9 @@ transactions, because everybody's saves wait for each of them.
 
 from typing import Any
 
-from sqlalchemy import Connection, func, select
+from sqlalchemy import Connection
 
-from fairlead.labels import campaigns, item_overlap, items, jobs
+from fairlead.labels import campaigns, item_overlap, item_search, jobs
 from fairlead.labels.campaigns import Campaign
 
 JOB_KIND = "overlap"
@@ -18,8 +18,7 @@ MOST_AT_ONCE = 500  # items per transaction
 def change(connection: Connection, campaign: Campaign, overlap: int, *, by: str) -> int | None:
     """Set the number of people per item.  Returns the id of the job, or None if everything is done."""
     item_overlap.record(connection, campaign, overlap, by=by)
-    num_items = _num_items(connection, campaign.id)
-    if num_items <= MOST_AT_ONCE:
+    if item_search.count_items(connection, [campaign.id])[campaign.id] <= MOST_AT_ONCE:
         item_overlap.fit_slots(connection, campaign.id, limit=MOST_AT_ONCE)
         return None
     return jobs.enqueue(connection, JOB_KIND, {"overlap": overlap}, actor=by, campaign_id=campaign.id)
@@ -30,7 +29,7 @@ def run(leased: jobs.LeasedJob) -> dict[str, Any]:
     campaign_id = leased.job.campaign_id
     assert campaign_id is not None, "overlap jobs belong to a campaign"
     with leased.database.read() as connection:
-        num_all = _num_items(connection, campaign_id)
+        num_all = item_search.count_items(connection, [campaign_id])[campaign_id]
     progress = leased.checkpoint or {"after": 0, "items": 0}
     while True:
         with leased.write(num_done=progress["items"], num_all=num_all) as connection:
@@ -42,8 +41,3 @@ def run(leased: jobs.LeasedJob) -> dict[str, Any]:
                 return {"items": progress["items"], "overlap": overlap}
             progress = {"after": fitted.last_id, "items": progress["items"] + fitted.num_items}
             leased.save_checkpoint(connection, progress)
-
-
-def _num_items(connection: Connection, campaign_id: int) -> int:
-    query = select(func.count()).where(items.item_table.c.campaign_id == campaign_id)
-    return int(connection.execute(query).scalar_one())

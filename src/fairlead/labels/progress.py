@@ -17,7 +17,16 @@ from typing import Any
 from sqlalchemy import Connection, Text, and_, cast, func, select
 
 from fairlead.core.plural import counted
-from fairlead.labels import flags, items, leases, local_days, position_bias, stranded, throughput
+from fairlead.labels import (
+    flags,
+    item_search,
+    items,
+    leases,
+    local_days,
+    position_bias,
+    stranded,
+    throughput,
+)
 from fairlead.labels.assignments import assignment_table
 from fairlead.labels.campaigns import Campaign
 from fairlead.labels.database import format_time
@@ -146,12 +155,11 @@ def get_progress(
     timed = _active_times(connection, campaign)
     first_shown = position_bias.count_by_rater(connection, campaign)
     active_s = [milliseconds / 1000 for milliseconds in timed]
-    num_items = select(func.count()).where(item_table.c.campaign_id == campaign.id)
     skips = _count_skips(connection, campaign)
     return Progress(
         at=format_time(at),
         today=today,
-        num_items=int(connection.execute(num_items).scalar_one()),
+        num_items=item_search.count_items(connection, [campaign.id])[campaign.id],
         wanted=wanted,
         done=slots["done"],
         held=slots["held"],
