@@ -55,6 +55,20 @@ def test_the_open_tab_is_in_sight(studio: Studio, browse: Browse, path: str) -> 
         assert in_sight(page, here), here.inner_text()
 
 
+@pytest.mark.parametrize("width", [320, 390, 536, 601])
+def test_the_menu_of_a_page_opens_within_the_screen(studio: Studio, browse: Browse, width: int) -> None:
+    campaign = studio.campaign("pairwise", items=1)
+    size = {"width": width, "height": 740}
+    page = browse(studio.person("Olga Owner", owner=True), **PHONE | {"viewport": size})
+    page.goto(f"{studio.url}/c/{campaign.slug}/snapshots")
+    page.get_by_text("Export everything").click()
+    links = page.locator(".actions .menu a")
+    expect(links).to_have_count(3)
+    for link in links.all():
+        place = box(link)
+        assert place["x"] >= 0 and place["x"] + place["width"] <= width
+
+
 def test_the_ends_of_a_scale_stand_below_their_steps(studio: Studio, browse: Browse) -> None:
     campaign = studio.campaign("rating", items=1)
     page = browse(studio.person("Ada", campaign), **PHONE)
