@@ -1,4 +1,4 @@
-"""What the tests of the labelling screen share: opening the screen, pressing keys, moving to another tab."""
+"""What the tests of the labelling screen share: opening it, pressing keys, reading the question."""
 
 from playwright.sync_api import Page, expect
 
@@ -24,6 +24,10 @@ def start(studio: Studio, browse: Browse, campaign: Campaign, **settings: object
 def press(page: Page, *keys: str) -> None:
     for key in keys:
         page.keyboard.press(key)
+
+
+def question(page: Page) -> str:
+    return page.locator(".prompt .said").inner_text()
 
 
 def another_tab(studio: Studio, page: Page, campaign: Campaign) -> Page:

@@ -5,14 +5,14 @@ import statistics
 from datetime import UTC, datetime, timedelta
 
 import pytest
-from playwright.sync_api import Page, expect
+from playwright.sync_api import expect
 from sqlalchemy import update
 
 from browser.conftest import Browse, Studio, answer
+from browser.labelling import start
 from fairlead.data.records import Message
 from fairlead.labels import people
 from fairlead.labels.assignments import assignment_table
-from fairlead.labels.campaigns import Campaign
 from fairlead.labels.database import format_time
 from fairlead.labels.items import NewItem
 from fairlead.labels.task_kinds import TASK_KINDS
@@ -20,13 +20,6 @@ from fairlead.labels.task_kinds import TASK_KINDS
 pytestmark = pytest.mark.browser
 
 OPTIONS = {"aspects": ["helpful", "harmless", "honest"], "chips": ["correct", "clearer"]}
-
-
-def start(studio: Studio, browse: Browse, campaign: Campaign, **settings: object) -> Page:
-    page = browse(studio.person("Ada", campaign), **settings)
-    page.goto(f"{studio.url}/c/{campaign.slug}/label")
-    expect(page.locator("body[data-ready]")).to_be_attached()
-    return page
 
 
 def test_a_key_is_changed_and_stays_changed(studio: Studio, browse: Browse) -> None:

@@ -5,17 +5,13 @@ from playwright.sync_api import Page, expect
 
 from browser.conftest import Browse, Studio
 from browser.held_requests import until
-from browser.labelling import PHONE, another_tab, open_task, press, start
+from browser.labelling import PHONE, another_tab, open_task, press, question, start
 from browser.test_axe import problems
 from fairlead.labels import leases
 
 pytestmark = pytest.mark.browser
 
 AGAIN = "You answered this task before."
-
-
-def question(page: Page) -> str:
-    return page.locator(".prompt .said").inner_text()
 
 
 def judge_three(studio: Studio, page: Page) -> list[str]:

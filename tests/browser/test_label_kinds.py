@@ -1,24 +1,12 @@
 """Each kind of task that is not a pair: what is pressed, and what is kept."""
 
 import pytest
-from playwright.sync_api import Page, expect
+from playwright.sync_api import expect
 
 from browser.conftest import Browse, Studio
-from fairlead.labels.campaigns import Campaign
+from browser.labelling import press, start
 
 pytestmark = pytest.mark.browser
-
-
-def start(studio: Studio, browse: Browse, campaign: Campaign, **settings: object) -> Page:
-    page = browse(studio.person("Ada", campaign), **settings)
-    page.goto(f"{studio.url}/c/{campaign.slug}/label")
-    expect(page.locator("body[data-ready]")).to_be_attached()
-    return page
-
-
-def press(page: Page, *keys: str) -> None:
-    for key in keys:
-        page.keyboard.press(key)
 
 
 def test_ranking_with_letters_digits_ties_and_arrows(studio: Studio, browse: Browse) -> None:

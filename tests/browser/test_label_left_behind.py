@@ -86,6 +86,7 @@ def test_another_person_on_the_machine_sees_only_that_something_waits(studio: St
     dialog.get_by_label("Your earlier name").fill("Dora")
     dialog.get_by_role("button", name="Show").click()
     expect(dialog.get_by_role("status")).to_contain_text("Nobody of that name left answers here.")
+    until(page, lambda: len(seen) == 2)
     for text in (NOTE, "Bea"):
         assert text not in page.content() and not any(text in got.text() for got in seen)
     dialog.get_by_role("button", name="They are not mine").click()

@@ -62,6 +62,11 @@ def notices(page: Page) -> list[str]:
     return page.locator("#toasts .toast > span").all_inner_texts()
 
 
+def refuse(route: Route, message: str) -> None:
+    body = json.dumps({"error": {"message": message}})
+    route.fulfill(status=422, body=body, content_type="application/json")
+
+
 def test_there_is_one_notice_and_it_undoes_its_own_answer(studio: Studio, browse: Browse) -> None:
     campaign = studio.campaign("pairwise", items=4)
     page = start(studio, browse, campaign)
@@ -70,7 +75,7 @@ def test_there_is_one_notice_and_it_undoes_its_own_answer(studio: Studio, browse
     press(page, "8", "Enter")
     assert notices(page) == ["Saved: B much better"]
     press(page, "f", "1")  # a flag of the third task, whose notice undoes nothing
-    assert notices(page) == ["Flagged for review."]
+    expect(page.locator("#toasts .toast > span")).to_have_text(["Flagged for review."])
     press(page, "u")
     expect(page.locator(".prompt .said")).to_have_text(second)
     press(page, "8", "Enter")
@@ -86,13 +91,7 @@ def test_a_notice_that_must_be_dealt_with_comes_back(studio: Studio, browse: Bro
     page.clock.install()
     page.goto(f"{studio.url}/c/{campaign.slug}/label")
     expect(page.locator("body[data-ready]")).to_be_attached()
-    page.route(
-        "**/judgement",
-        lambda route: route.fulfill(
-            status=422, body='{"error": {"message": "is odd"}}', content_type="application/json"
-        ),
-        times=1,
-    )
+    page.route("**/judgement", lambda route: refuse(route, "is odd"), times=1)
     press(page, "1", "Enter")
     expect(page.get_by_role("alert")).to_contain_text("1 answer was rejected")
     press(page, "2", "Enter")
@@ -101,11 +100,6 @@ def test_a_notice_that_must_be_dealt_with_comes_back(studio: Studio, browse: Bro
     expect(page.locator("#toasts .toast")).to_contain_text("1 answer was rejected")
     page.locator("#toasts").get_by_role("button", name="Close").click()
     assert notices(page) == []
-
-
-def refuse(route: Route, message: str) -> None:
-    body = json.dumps({"error": {"message": message}})
-    route.fulfill(status=422, body=body, content_type="application/json")
 
 
 def test_what_must_be_dealt_with_is_not_hidden_by_another_fault(studio: Studio, browse: Browse) -> None:

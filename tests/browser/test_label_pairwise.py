@@ -1,30 +1,18 @@
 """Two answers side by side, judged with keys alone."""
 
 import pytest
-from playwright.sync_api import Page, expect
+from playwright.sync_api import expect
 
 from browser.conftest import Browse, Studio, answer
 from browser.held_requests import texts_of_api
+from browser.labelling import press, start
 from fairlead.data.records import Message
 from fairlead.labels import flags
-from fairlead.labels.campaigns import Campaign
 from fairlead.labels.items import NewItem
 
 pytestmark = pytest.mark.browser
 
 OPTIONS = {"aspects": ["helpful", "harmless"], "chips": ["correct", "clearer", "too long"]}
-
-
-def start(studio: Studio, browse: Browse, campaign: Campaign, **settings: object) -> Page:
-    page = browse(studio.person("Ada", campaign), **settings)
-    page.goto(f"{studio.url}/c/{campaign.slug}/label")
-    expect(page.locator("body[data-ready]")).to_be_attached()
-    return page
-
-
-def press(page: Page, *keys: str) -> None:
-    for key in keys:
-        page.keyboard.press(key)
 
 
 def test_the_whole_flow_with_keys_only(studio: Studio, browse: Browse) -> None:

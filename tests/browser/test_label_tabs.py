@@ -1,16 +1,12 @@
 """One person in several tabs and browsers: a second answer to a task is said to be one."""
 
 import pytest
-from playwright.sync_api import Page, expect
+from playwright.sync_api import expect
 
 from browser.conftest import Browse, Studio
-from browser.labelling import another_tab, open_task, press, start
+from browser.labelling import another_tab, open_task, press, question, start
 
 pytestmark = pytest.mark.browser
-
-
-def question(page: Page) -> str:
-    return page.locator(".prompt .said").inner_text()
 
 
 def test_other_tabs_go_on_when_a_task_was_answered(studio: Studio, browse: Browse) -> None:

@@ -1,14 +1,13 @@
 """Leads lose nothing: what they type is kept, and what another lead has changed is not overwritten."""
 
 import json
-import time
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 from playwright.sync_api import Dialog, Page, expect
 
 from browser.conftest import Browse, Studio
+from browser.held_requests import until
 from fairlead.labels import campaigns, judgements, leases, members
 from fairlead.labels.campaigns import Campaign
 from fairlead.labels.people import Person
@@ -40,13 +39,6 @@ def now(studio: Studio, campaign: Campaign) -> Campaign:
         return campaigns.get_by_id(connection, campaign.id)
 
 
-def wait_until(page: Page, is_so: Callable[[], bool]) -> None:
-    end = time.monotonic() + 20
-    while not is_so():
-        assert time.monotonic() < end
-        page.wait_for_timeout(20)
-
-
 def save(page: Page) -> None:
     page.get_by_role("button", name="Save", exact=True).click()
 
@@ -72,9 +64,8 @@ def test_settings_of_two_leads_are_merged_when_they_changed_different_ones(
     # The same page goes on from there.
     two.get_by_label("Judgements per item").fill("2")
     save(two)
+    until(two, lambda: now(studio, campaign).overlap == 2)
     expect(two.get_by_label("Judgements per item")).to_have_value("2")
-    expect(two.get_by_text("Saved", exact=True)).to_have_count(2)
-    assert now(studio, campaign).overlap == 2
 
 
 def test_when_both_changed_the_same_the_second_lead_decides(studio: Studio, browse: Browse) -> None:
@@ -170,7 +161,7 @@ def test_guidelines_survive_the_end_of_a_session_and_are_asked_about(studio: Stu
 
     page.on("dialog", stay)
     page.get_by_role("link", name="Items").click(no_wait_after=True)
-    wait_until(page, lambda: asked == ["beforeunload"])
+    until(page, lambda: asked == ["beforeunload"])
     assert page.url == address
     page.get_by_role("button", name="Save as a new version").click()
     expect(page.get_by_text("version 2", exact=True)).to_be_visible()

@@ -7,6 +7,7 @@ import pytest
 from playwright.sync_api import expect
 
 from browser.conftest import Browse, Studio
+from browser.held_requests import until
 from fairlead.labels.database import Database
 from studio.proxied import PATH, proxied
 
@@ -35,6 +36,7 @@ def test_labelling_and_live_figures_work_under_a_path(studio: Studio, browse: Br
     labeller.keyboard.press("Enter")
     expect(labeller.locator("#announce")).to_have_text("Saved: A better.")
     assert len(studio.judged(campaign, wanted=1)) == 1
+    until(labeller, lambda: any(url.endswith("/judgement") for url in requested))
     assert all(url.startswith(f"{studio.url}/") for url in requested), requested
     expect(lead.locator("main")).to_contain_text("33 %")  # the event came through the stream
 
