@@ -59,6 +59,27 @@ def test_undo_reaches_over_answers_of_this_page_and_of_earlier_ones(studio: Stud
     expect(page.locator(".prompt .said")).to_have_text(first)
 
 
+def test_a_draft_that_changes_an_earlier_answer_counts_once(studio: Studio, browse: Browse) -> None:
+    campaign = studio.campaign("demonstration", items=4)
+    page = start(studio, browse, campaign)
+    editor = page.get_by_role("textbox", name="Your answer")
+    editor.fill("First")
+    press(page, "Control+Enter")
+    studio.judged(campaign, wanted=1)
+    open_task(studio, page, campaign)
+    press(page, "Escape", "u")
+    expect(editor).to_have_value("First")
+    with page.expect_response("**/draft"):
+        editor.fill("Second")
+    open_task(studio, page, campaign)
+    page.get_by_role("button", name="Drafts").click()
+    page.get_by_role("dialog", name="Drafts").get_by_role("button", name="Second").click()
+    expect(editor).to_have_value("Second")
+    press(page, "Control+Enter")
+    assert page.locator("#pace").inner_text().startswith("1 today")
+    studio.judged(campaign, wanted=1, until=lambda one: one.value == {"text": "Second"})
+
+
 def test_my_answers_lists_them_and_opens_one(studio: Studio, browse: Browse) -> None:
     campaign = studio.campaign("pairwise", items=5, options={"chips": ["clear"]})
     page = start(studio, browse, campaign)

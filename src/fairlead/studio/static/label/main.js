@@ -513,27 +513,31 @@ function handleFetchError(error) {
   status.draw();
 }
 
-/** @param {string} token */
-async function reopenDraft(token) {
+/**
+ * Fetches a task of the rater and shows it again.
+ * @param {string} token
+ * @param {(task: Task) => Draft|null|Promise<Draft|null>} chooseDraft
+ */
+async function reopenByToken(token, chooseDraft) {
   try {
     const task = /** @type {Task} */ (await api.task(token));
-    reopen({ task, draft: await drafts.latest(task), isAnswered: task.judgement !== null });
-    void draftList.update();
+    if (task.judgement) pace.addCounted(token);
+    reopen({ task, draft: await chooseDraft(task), isAnswered: task.judgement !== null });
   } catch (error) {
     handleError(error);
   }
 }
 
+/** @param {string} token */
+async function reopenDraft(token) {
+  await reopenByToken(token, (task) => drafts.latest(task));
+  void draftList.update();
+}
+
 /** @param {Submission} submission */
-async function reopenRejected(submission) {
-  try {
-    const { value, reasons, note, active_ms, dwell_ms } = submission.body;
-    const task = /** @type {Task} */ (await api.task(submission.token));
-    const draft = { value, reasons, note, active_ms, dwell_ms, at: submission.at };
-    reopen({ task, draft, isAnswered: task.judgement !== null });
-  } catch (error) {
-    handleError(error);
-  }
+function reopenRejected({ token, at, body }) {
+  const { value, reasons, note, active_ms, dwell_ms } = body;
+  return reopenByToken(token, () => ({ value, reasons, note, active_ms, dwell_ms, at }));
 }
 
 // ---------------------------------------------------------------- answers to the server
@@ -575,18 +579,11 @@ function handleDelivered(submission, response) {
  * @param {Draft} earlier   the answer that was replaced
  */
 function showReplaced(token, earlier) {
-  const open = async () => {
-    try {
-      reopen({ task: await api.task(token), draft: earlier, isAnswered: true });
-    } catch (error) {
-      handleError(error);
-    }
-  };
   const text = "You had already answered this task in another window or browser.";
   toast(`${text} Your new answer replaced that one.`, {
     isLasting: true,
     about: token,
-    actions: [["Open the earlier answer", () => void open()]],
+    actions: [["Open the earlier answer", () => void reopenByToken(token, () => earlier)]],
   });
 }
 
@@ -629,14 +626,7 @@ async function openRequestedTask() {
   const token = new URLSearchParams(location.search).get("task");
   if (!token) return;
   window.history.replaceState(null, "", location.pathname); // a reload shows the next task
-  try {
-    const task = /** @type {Task} */ (await api.task(token));
-    if (task.judgement) pace.addCounted(token);
-    const draft = task.judgement ?? (await drafts.latest(task));
-    reopen({ task, draft, isAnswered: task.judgement !== null });
-  } catch (error) {
-    handleError(error);
-  }
+  await reopenByToken(token, (task) => task.judgement ?? drafts.latest(task));
 }
 
 // ---------------------------------------------------------------- start
