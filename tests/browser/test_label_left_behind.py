@@ -148,6 +148,23 @@ def test_what_the_server_does_not_take_is_kept_with_the_reason(studio: Studio, b
     assert "again since then" in kept["refused"] and NOTE in json.dumps(kept)
 
 
+def test_a_session_that_ends_meanwhile_loses_nothing(studio: Studio, browse: Browse) -> None:
+    campaign = studio.campaign("pairwise", items=3)
+    page = answered_offline(studio, browse, campaign)
+    again = studio.person("Bea Example", campaign)
+    log_in(studio, page, again)
+    page.goto(f"{studio.url}/work")
+    page.locator("#left-behind").get_by_role("button", name="Review").click()
+    dialog = page.get_by_role("dialog", name="Answers of an earlier visit")
+    dialog.get_by_role("button", name="Yes, show them").click()
+    page.context.clear_cookies()
+    dialog.get_by_role("button", name="Send all").click()
+    expect(dialog.get_by_role("status")).to_have_text("You are logged out. Log in and try again.")
+    expect(dialog.get_by_role("button", name="Send all")).to_be_enabled()
+    [kept] = stored(page)
+    assert "refused" not in kept and NOTE in json.dumps(kept)
+
+
 def test_an_account_with_a_password_is_asked_to_log_in(studio: Studio, browse: Browse) -> None:
     campaign = studio.campaign("pairwise", items=3)
     bea = studio.person("Bea", campaign)

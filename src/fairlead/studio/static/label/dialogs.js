@@ -76,18 +76,21 @@ export function chooseRow(title, description, rows) {
  * @returns {HTMLDialogElement} the dialog, already open
  */
 function optionDialog({ title, description, close, field, buttons }) {
-  const closeButton = h(
-    "button.button.quiet.small",
-    { type: "button", onclick: () => dialog.close() },
-    close,
-    keycap("Esc"),
-  );
-  const dialog = h(
-    "dialog.dialog",
-    { "aria-label": title },
-    h("header", null, h("h2", null, title), closeButton),
-    h("div.stack", null, h("p.muted", null, description), field, h("div.reasons", null, ...buttons)),
-  );
+  const reasons = h("div.reasons", null, ...buttons);
+  return openDialog({ title, close }, h("div.stack", null, h("p.muted", null, description), field, reasons));
+}
+
+/**
+ * Opens a dialog with a title and a button that closes it.  It leaves the page when it is closed.
+ * @param {{title: string, close?: string, isWide?: boolean}} options   `close`: the label of the button
+ * @param {...HTMLElement} content
+ * @returns {HTMLDialogElement}
+ */
+export function openDialog({ title, close = "Close", isWide = false }, ...content) {
+  const onclick = () => dialog.close();
+  const closeButton = h("button.button.quiet.small", { type: "button", onclick }, close, keycap("Esc"));
+  const header = h("header", null, h("h2", null, title), closeButton);
+  const dialog = h(`dialog.dialog${isWide ? ".wide" : ""}`, { "aria-label": title }, header, ...content);
   dialog.addEventListener("close", () => dialog.remove());
   document.body.append(dialog);
   dialog.showModal();

@@ -5,10 +5,11 @@
  * is theirs and has, or knows, the name of the earlier account; an account with a password has to log in.
  */
 
-import { createApi, newIdempotencyKey, Refused, Unreachable } from "./api.js";
+import { createApi, newIdempotencyKey, Refused } from "./api.js";
+import { openDialog } from "./dialogs.js";
 import { draftKey } from "./drafts.js";
-import { count, h, keycap } from "./html.js";
-import { contentOf } from "./rejected-answers.js";
+import { count, h } from "./html.js";
+import { contentOf, originOf, problemText } from "./rejected-answers.js";
 
 /** @typedef {import("./types.js").Submission} Submission */
 
@@ -98,20 +99,8 @@ export class LeftBehind {
   openDialog() {
     if (document.querySelector("dialog[open]")) return;
     const body = h("div.stack");
-    const close = () => dialog.close();
-    const closeProps = { type: "button", onclick: close };
-    const closeButton = h("button.button.quiet.small", closeProps, "Close", keycap("Esc"));
-    const title = "Answers of an earlier visit";
-    const dialog = h(
-      "dialog.dialog.wide",
-      { "aria-label": title },
-      h("header", null, h("h2", null, title), closeButton),
-      body,
-    );
-    dialog.addEventListener("close", () => dialog.remove());
-    document.body.append(dialog);
-    this.#ask(body, close);
-    dialog.showModal();
+    this.#ask(body, () => dialog.close());
+    const dialog = openDialog({ title: "Answers of an earlier visit", isWide: true }, body);
   }
 
   /** Asks whether the work is this person's.  @param {HTMLElement} body @param {() => void} close */
@@ -127,7 +116,7 @@ export class LeftBehind {
         if (this.waiting.some((task) => task.whose === "yours")) this.#show(body, close, name.value);
         else message.textContent = "Nobody of that name left answers here. Check the spelling.";
       } catch (error) {
-        message.textContent = error instanceof Refused ? error.message : "No connection. Try again later.";
+        message.textContent = problemText(error);
       }
       message.hidden = message.textContent === "";
     };
@@ -144,12 +133,7 @@ export class LeftBehind {
       h("p.muted", null, question),
       canTake && !isKnown ? nameField : "",
       message,
-      h(
-        "div.row",
-        null,
-        canTake && showButton,
-        h("button.button", { type: "button", onclick: () => this.#disown(close) }, "They are not mine"),
-      ),
+      h("div.row", null, canTake && showButton, this.#disownButton(close)),
     );
   }
 
@@ -160,24 +144,28 @@ export class LeftBehind {
     const send = h("button.button.primary", { type: "button" }, "Send all");
     send.addEventListener("click", async () => {
       send.disabled = true;
-      const isOffline = (await this.#takeAll(mine, name)) < 0;
-      message.textContent = isOffline ? "No connection. Try again later." : "";
+      message.textContent = "";
+      try {
+        await this.#takeAll(mine, name);
+        close();
+      } catch (error) {
+        message.textContent = problemText(error);
+      }
       send.disabled = false;
-      if (!isOffline) close();
     });
     const help = "Sending gives them to your present account. Drafts open again in the list of drafts.";
     body.replaceChildren(
       h("p.muted", null, help),
       ...mine.map(card),
       message,
-      h(
-        "div.row",
-        null,
-        send,
-        h("button.button", { type: "button", onclick: () => this.#disown(close) }, "They are not mine"),
-      ),
+      h("div.row", null, send, this.#disownButton(close)),
     );
     send.focus();
+  }
+
+  /** @param {() => void} close */
+  #disownButton(close) {
+    return h("button.button", { type: "button", onclick: () => this.#disown(close) }, "They are not mine");
   }
 
   /** @param {() => void} close */
@@ -189,21 +177,15 @@ export class LeftBehind {
     void this.update();
   }
 
-  /** @param {Waiting[]} tasks @param {string} name @returns {Promise<number>} -1 when offline */
+  /** @param {Waiting[]} tasks @param {string} name */
   async #takeAll(tasks, name) {
     let numSent = 0;
-    try {
-      for (const task of tasks) numSent += await this.#take(task, name);
-    } catch (error) {
-      if (error instanceof Unreachable) return -1;
-      throw error;
-    }
+    for (const task of tasks) numSent += await this.#take(task, name);
     await this.update();
     const numOther = tasks.length - numSent;
     const others = count(numOther, "other is", "others are");
     const rest = numOther ? ` ${others} in your drafts or rejected answers.` : "";
     this.listener.taken(`${count(numSent, "answer")} sent.${rest}`);
-    return numSent;
   }
 
   /**
@@ -260,18 +242,12 @@ async function refusalOf(response) {
 
 /** @param {Waiting} task */
 function card({ item, slug, at, submissions, draft }) {
-  const format = /** @type {const} */ ({ dateStyle: "medium", timeStyle: "short" });
   const title = `${draft ? "Draft" : "Answer"} for item ${item}`;
   const texts = draft ? [contentOf({ body: draft })] : submissions.map(contentOf);
   return h(
     "article.card.stack.tight",
     { "aria-label": title },
-    h(
-      "div.row.spread",
-      null,
-      h("h3", null, title),
-      h("span.muted.small", null, `${slug}, ${new Date(at).toLocaleString("en-GB", format)}`),
-    ),
+    h("div.row.spread", null, h("h3", null, title), h("span.muted.small", null, originOf({ slug, at }))),
     h("div.said.written", { dir: "auto" }, texts.join("\n\n")),
   );
 }

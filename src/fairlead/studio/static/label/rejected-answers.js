@@ -5,8 +5,9 @@
  * The dialog shows, copies, resends and discards them.
  */
 
-import { createApi, Refused, Unreachable } from "./api.js";
-import { count, h, keycap } from "./html.js";
+import { createApi, Refused } from "./api.js";
+import { openDialog } from "./dialogs.js";
+import { count, h } from "./html.js";
 
 /** @typedef {import("./types.js").Submission} Submission */
 /** @typedef {{rater: string, csrf: string}} Owner */
@@ -52,20 +53,8 @@ export class RejectedAnswers {
     if (document.querySelector("dialog[open]")) return;
     const message = h("p.small", { role: "status" });
     const list = h("div.stack");
-    const closeButton = h(
-      "button.button.quiet.small",
-      { type: "button", onclick: () => dialog.close() },
-      "Close",
-      keycap("Esc"),
-    );
     const help =
       "The server rejected these answers. They stay in this browser until you resend or discard them.";
-    const dialog = h(
-      "dialog.dialog.wide",
-      { "aria-label": "Rejected answers" },
-      h("header", null, h("h2", null, "Rejected answers"), closeButton),
-      h("div.stack", null, h("p.muted", null, help), message, list),
-    );
     for (const submission of await this.#all()) {
       const card = new RejectedAnswer(submission, this.store, this.owner, this.listener, {
         say: (text) => (message.textContent = text),
@@ -81,9 +70,8 @@ export class RejectedAnswers {
       });
       list.append(card.node);
     }
-    dialog.addEventListener("close", () => dialog.remove());
-    document.body.append(dialog);
-    dialog.showModal();
+    const content = h("div.stack", null, h("p.muted", null, help), message, list);
+    const dialog = openDialog({ title: "Rejected answers", isWide: true }, content);
     list.querySelector("textarea")?.focus();
   }
 
@@ -127,17 +115,11 @@ class RejectedAnswer {
     this.node = h(
       "article.card.stack.tight.refusal",
       { "aria-label": title },
-      h("div.row.spread", null, h("h3", null, title), h("span.muted.small", null, this.#origin())),
+      h("div.row.spread", null, h("h3", null, title), h("span.muted.small", null, originOf(submission))),
       this.reason,
       this.text,
       this.#buttons(),
     );
-  }
-
-  #origin() {
-    const time = new Date(this.submission.at);
-    const format = /** @type {const} */ ({ dateStyle: "medium", timeStyle: "short" });
-    return `${this.submission.slug}, ${time.toLocaleString("en-GB", format)}`;
   }
 
   #buttons() {
@@ -162,11 +144,9 @@ class RejectedAnswer {
     try {
       await createApi({ slug: clean.slug, csrf: this.owner.csrf }).send(clean);
     } catch (error) {
-      if (error instanceof Refused) {
-        const isLoggedOut = error.status === 401;
-        this.reason.textContent = isLoggedOut ? "You are logged out. Log in and try again." : error.message;
-      }
-      this.dialog.say(error instanceof Unreachable ? "No connection. Try again later." : "Rejected again.");
+      const isRefused = error instanceof Refused;
+      if (isRefused) this.reason.textContent = problemText(error);
+      this.dialog.say(isRefused ? "Rejected again." : problemText(error));
       return;
     }
     await this.store.remove("outbox", this.submission.key);
@@ -201,6 +181,18 @@ class RejectedAnswer {
     delete this.discardButton.dataset.sure;
     this.discardButton.textContent = "Discard";
   }
+}
+
+/** Why an answer was not sent.  @param {unknown} error */
+export function problemText(error) {
+  if (!(error instanceof Refused)) return "No connection. Try again later.";
+  return error.status === 401 ? "You are logged out. Log in and try again." : error.message;
+}
+
+/** The campaign and the time of an answer, as text.  @param {{slug: string, at: number}} submission */
+export function originOf({ slug, at }) {
+  const format = /** @type {const} */ ({ dateStyle: "medium", timeStyle: "short" });
+  return `${slug}, ${new Date(at).toLocaleString("en-GB", format)}`;
 }
 
 /**

@@ -3,6 +3,7 @@
  * theme.
  */
 
+import { openDialog } from "./dialogs.js";
 import { h } from "./html.js";
 import { RadioRow } from "./radio-row.js";
 import { ACTIONS, keyBindings, keyLabel, keyOf } from "./shortcuts.js";
@@ -128,19 +129,12 @@ export function openShortcutsDialog({ preferences, isAvailable, letters, actionN
     list.replaceChildren(...sections);
   }
 
-  const closeButton = h(
-    "button.button.quiet.small",
-    { type: "button", onclick: () => dialog.close() },
-    "Close",
-    h("kbd", { "aria-hidden": "true" }, "Esc"),
-  );
   const help =
     "Select a shortcut, then press its new key. Shortcuts are off while you type: Esc leaves the text, " +
     "Ctrl+Enter submits.";
-  const dialog = h(
-    "dialog.dialog.wide",
-    { "aria-label": "Keyboard shortcuts" },
-    h("header", null, h("h2", null, "Keyboard shortcuts"), closeButton),
+  draw();
+  const dialog = openDialog(
+    { title: "Keyboard shortcuts", isWide: true },
     h(
       "div.stack",
       null,
@@ -151,13 +145,5 @@ export function openShortcutsDialog({ preferences, isAvailable, letters, actionN
     ),
     h("footer", null, h("button.button.small", { type: "button", onclick: reset }, "Reset all shortcuts")),
   );
-  draw();
-  document.body.append(dialog);
-  dialog.showModal();
-  return new Promise((resolve) => {
-    dialog.addEventListener("close", () => {
-      dialog.remove();
-      resolve();
-    });
-  });
+  return new Promise((resolve) => dialog.addEventListener("close", () => resolve()));
 }

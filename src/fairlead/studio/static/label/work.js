@@ -4,11 +4,9 @@
  */
 
 import { LeftBehind } from "./left-behind.js";
+import { byId } from "./page.js";
 import { countRejected, RejectedAnswers } from "./rejected-answers.js";
 import { openStore } from "./store.js";
-
-/** @param {string} id @returns {any} */
-const byId = (id) => document.getElementById(id);
 
 const notice = byId("refused");
 const owner = JSON.parse(notice.dataset.owner ?? "{}");
