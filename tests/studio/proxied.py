@@ -1,8 +1,6 @@
 """A studio under a path of its public address, behind a real proxy."""
 
 import contextlib
-import socket
-import threading
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,12 +12,11 @@ import proxies
 from fairlead.labels.database import Database
 from fairlead.store.project import Project, create_project
 from fairlead.studio.app import create_app
-from fairlead.studio.serving import Server
 from fairlead.studio.settings import Settings
 from proxies import Proxy
+from studio.running_server import running
 
 PATH = "/labels"
-START_S = 20.0
 
 
 @dataclass
@@ -34,7 +31,6 @@ def proxied(name: Proxy, database: Database, database_url: str, folder: Path) ->
     """A studio behind the proxy of the documentation."""
     if proxies.program(name) is None:
         pytest.skip(f"no {name} on this machine; tests/get_proxies.py says how to get one")
-    listening = socket.create_server(("127.0.0.1", 0))
     port = proxies.free_port()
     project = create_project(folder / "project")
     settings = Settings(
@@ -43,17 +39,9 @@ def proxied(name: Proxy, database: Database, database_url: str, folder: Path) ->
         public_url=f"http://127.0.0.1:{port}{PATH}",
     )
     app = create_app(settings, database)
-    ready = threading.Event()
-    server = Server(app, settings, ready.set)
-    thread = threading.Thread(target=server.run, args=([listening],), daemon=True)
-    thread.start()
-    assert ready.wait(START_S)
-    studio_port = listening.getsockname()[1]
-    try:
-        with proxies.running(name, folder / "proxy", port=port, studio_port=studio_port):
-            yield Proxied(settings.origin, app, project)
-    finally:
-        app.state.live.close()
-        server.should_exit = True
-        thread.join(START_S)
-        listening.close()
+    with running(app, settings) as studio_port:
+        try:
+            with proxies.running(name, folder / "proxy", port=port, studio_port=studio_port):
+                yield Proxied(settings.origin, app, project)
+        finally:
+            app.state.live.close()

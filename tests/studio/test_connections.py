@@ -6,17 +6,17 @@ import re
 import socket
 import threading
 import time
-from collections.abc import Iterator
-from dataclasses import dataclass, field
+from collections.abc import AsyncIterator, Iterator
+from dataclasses import dataclass, field, replace
 
 import httpx
 import pytest
 from fastapi import FastAPI, Request
-from fastapi.responses import Response
+from fastapi.responses import Response, StreamingResponse
 
 from fairlead.studio.connections import Bounds
-from fairlead.studio.serving import Server
 from fairlead.studio.settings import Settings
+from studio.running_server import running
 
 pytestmark = pytest.mark.slow  # they wait for limits of time
 
@@ -31,6 +31,8 @@ BOUNDS = Bounds(per_source=4, head_s=0.5, keep_alive_s=1, stall_s=0.5)
 class Served:
     port: int
     release: threading.Event = field(default_factory=threading.Event)
+    num_begun: int = 0  # requests for /wait and /body
+    large_ended: threading.Event = field(default_factory=threading.Event)  # read to its end, or let go
 
     @property
     def url(self) -> str:
@@ -43,12 +45,17 @@ class Served:
         client.sendall(content)
         return client
 
+    def wait_until_begun(self, number: int) -> None:
+        end = time.monotonic() + SOON_S
+        while self.num_begun < number:
+            assert time.monotonic() < end, f"only {self.num_begun} of {number} requests have begun"
+            time.sleep(0.01)
+
 
 @contextlib.contextmanager
 def serving(bounds: Bounds, trusted_proxies: str = "127.0.0.1") -> Iterator[Served]:
-    listening = socket.create_server(("127.0.0.1", 0))
-    served = Served(listening.getsockname()[1])
     app = FastAPI()
+    settings = Settings(database="unused.db", trusted_proxies=trusted_proxies)
 
     @app.get("/quick")
     def quick() -> str:
@@ -56,31 +63,31 @@ def serving(bounds: Bounds, trusted_proxies: str = "127.0.0.1") -> Iterator[Serv
 
     @app.get("/wait")
     async def wait() -> str:
+        served.num_begun += 1
         while not served.release.is_set():
             await asyncio.sleep(0.01)
         return "waited"
 
     @app.get("/large")
     def large() -> Response:
-        return Response(bytes(100_000_000))
+        async def parts() -> AsyncIterator[bytes]:
+            for _ in range(100):
+                yield bytes(1_000_000)
+            served.large_ended.set()
+
+        return StreamingResponse(parts())
 
     @app.post("/body")
     async def body(request: Request) -> int:
+        served.num_begun += 1
         return len(await request.body())
 
-    ready = threading.Event()
-    settings = Settings(database="unused.db", trusted_proxies=trusted_proxies)
-    server = Server(app, settings, ready.set, bounds)
-    thread = threading.Thread(target=server.run, args=([listening],), daemon=True)
-    thread.start()
-    assert ready.wait(SOON_S)
-    try:
-        yield served
-    finally:
-        served.release.set()
-        server.should_exit = True
-        thread.join(SOON_S)
-        listening.close()
+    with running(app, settings, bounds) as port:
+        served = Served(port)
+        try:
+            yield served
+        finally:
+            served.release.set()
 
 
 def answer(client: socket.socket) -> bytes:
@@ -126,7 +133,8 @@ def test_a_second_head_is_bounded_too() -> None:
 
 
 def test_an_idle_connection_is_closed_and_a_used_one_is_kept() -> None:
-    with serving(BOUNDS) as served, served.connect(QUICK) as client:
+    bounds = replace(BOUNDS, keep_alive_s=3)
+    with serving(bounds) as served, served.connect(QUICK) as client:
         for _ in range(3):
             time.sleep(0.6)  # longer than a head may take, shorter than a pause may be
             assert b"200 OK" in answer(client)
@@ -137,7 +145,7 @@ def test_an_idle_connection_is_closed_and_a_used_one_is_kept() -> None:
 def test_a_reader_that_stops_is_let_go() -> None:
     with serving(BOUNDS) as served, served.connect(QUICK.replace(b"quick", b"large")) as client:
         assert client.recv(100).startswith(b"HTTP/1.1 200")
-        time.sleep(2.0)  # the buffers are full after a moment
+        assert served.large_ended.wait(SOON_S), "the server waits for a reader without a limit"
         received = 0
         with contextlib.suppress(ConnectionError):
             while part := client.recv(1_000_000):
@@ -150,7 +158,7 @@ def test_connections_that_wait_make_room_for_the_next_request(content: bytes) ->
     bounds = Bounds(per_source=4, head_s=60, keep_alive_s=60)
     with serving(bounds) as served, contextlib.ExitStack() as stack:
         waiting = [stack.enter_context(served.connect(content)) for _ in range(4)]
-        time.sleep(0.2)
+        served.wait_until_begun(4 if content == SLOW_BODY else 0)
         assert httpx.get(served.url + "/quick", timeout=SOON_S).json() == "quick"
         assert is_closed(waiting[0]), "the one that waited longest goes first"
         assert not is_closed(waiting[3], within_s=0.2)
@@ -160,7 +168,7 @@ def test_connections_that_are_answered_are_never_closed_for_others() -> None:
     bounds = Bounds(per_source=4, head_s=60, keep_alive_s=60)
     with serving(bounds) as served, contextlib.ExitStack() as stack:
         answered = [stack.enter_context(served.connect(QUICK.replace(b"quick", b"wait"))) for _ in range(4)]
-        time.sleep(0.2)
+        served.wait_until_begun(4)
         refused = httpx.get(served.url + "/quick", timeout=SOON_S)
         assert (refused.status_code, refused.headers["retry-after"]) == (503, "5")
         with served.connect(QUICK, "127.0.0.2") as elsewhere:  # another address is not concerned
@@ -183,7 +191,7 @@ def test_behind_a_proxy_each_client_has_its_own_limit() -> None:
             of_proxy.append(client)
         for client in of_proxy[:3]:
             client.sendall(forwarded(b"wait", b"10.0.0.1"))
-        time.sleep(0.2)
+        served.wait_until_begun(3)
         of_proxy[3].sendall(forwarded(b"quick", b"10.0.0.1"))
         assert b"503 Service Unavailable" in answer(of_proxy[3])
         of_proxy[4].sendall(forwarded(b"quick", b"10.0.0.2"))
