@@ -7,7 +7,7 @@ from fastapi import FastAPI
 from sqlalchemy import update
 
 import web
-from fairlead.labels import assignments, events, flags, judgements, leases
+from fairlead.labels import assignments, events, flags, item_archive, items, judgements, leases
 from fairlead.labels.campaigns import Campaign
 from fairlead.labels.database import Database
 from labels.build import VALUES, judge, open_campaign
@@ -138,3 +138,12 @@ def test_items_are_links_for_those_who_may_see_them(app: FastAPI, database: Data
         assert client.get(address).status_code == (200 if role == "lead" else 403)
         assert f"{word} {number}" in page
         assert (f'<a href="{address}">{word} {number}</a>' in page) == (role == "lead")
+
+
+def test_what_was_judged_is_shown_when_all_items_are_archived(app: FastAPI, database: Database) -> None:
+    one, _ = busy(database)
+    with database.write() as connection:
+        everything = [item.id for item in items.list_page(connection, one.id)]
+        item_archive.set_archived(connection, one, everything, archived=True, by="system")
+    page = web.browser(app, database, web.person(database, "Ada", "owner")).get(f"/c/{one.slug}").text
+    assert "0 items" in page and "Recent judgements" in page and "No items yet" not in page
