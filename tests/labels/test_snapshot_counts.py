@@ -1,6 +1,7 @@
 """The preview of a snapshot is counted by the database, and equals the snapshot in every figure."""
 
 import random
+from datetime import UTC, datetime
 from typing import Any
 
 import pytest
@@ -41,7 +42,7 @@ def test_a_preview_equals_the_snapshot(database: Database, project: Project, kin
     with database.read() as connection:
         times = sorted(judgement.made_at for judgement in judgements.list_current(connection, campaign.id))
     alternatives = [filters_at_random(rng, campaign, times) for _ in range(12)]
-    alternatives += [SnapshotFilters(), SnapshotFilters(by_item=True)]
+    alternatives += [SnapshotFilters(), SnapshotFilters(by_item=True), SnapshotFilters(late=False)]
     with database.read() as connection:
         counted = snapshot_counts.count_rows(connection, campaign, alternatives)
     snapshots = [
@@ -82,6 +83,8 @@ def judge_at_random(database: Database, kind: TaskKind, rng: random.Random) -> C
                 build.hold_longer(connection, assignment.id)
                 if kind == "chat":
                     chat_at_random(connection, campaign, assignment, rng)
+                if rng.random() < 0.2:  # the judgement comes late
+                    leases.end(connection, assignment.id, "expired", at=datetime.now(UTC))
                 for attempt in range(rng.choice((1, 1, 1, 2))):
                     new = NewJudgement(
                         key=f"{assignment.id}-{attempt}",
