@@ -46,6 +46,9 @@ class ItemQuery:
     order: ItemOrder = "oldest"
 
 
+ALL_ITEMS = ItemQuery()
+
+
 class HitCount(NamedTuple):
     num: int
     is_more: bool  # there are more than `num`
@@ -74,7 +77,7 @@ class ItemDetails:
 def search(
     connection: Connection,
     campaign_id: int,
-    query: ItemQuery = ItemQuery(),  # noqa: B008
+    query: ItemQuery = ALL_ITEMS,
     *,
     after: int = 0,
     offset: int = 0,

@@ -92,11 +92,7 @@ def _groups(
         of_judgement = code.concat(of_judgement)
     by_judgement = (
         select(judgement_table.c.item_id, of_judgement.label("of_judgement"))
-        .where(
-            judgement_table.c.campaign_id == campaign.id,
-            judgements.is_current_in(campaign.id),
-            judgement_table.c.item_id.not_in(items.archived_ids(campaign.id)),
-        )
+        .where(*_are_counted(campaign))
         .subquery()
     )
     of_item = aggregate_strings(by_judgement.c.of_judgement, BETWEEN_JUDGEMENTS).label("of_item")
@@ -121,17 +117,18 @@ def _count_raters(
         func.max(case((_exclusion(filters) == USED, 1), else_=0)).label(f"used_{n}")
         for n, filters in enumerate(kinds_of_exclusion)
     ]
-    of_raters = (
-        select(*is_used)
-        .where(
-            judgement_table.c.campaign_id == campaign.id,
-            judgements.is_current_in(campaign.id),
-            judgement_table.c.item_id.not_in(items.archived_ids(campaign.id)),
-        )
-        .group_by(judgement_table.c.rater)
-    )
+    of_raters = select(*is_used).where(*_are_counted(campaign)).group_by(judgement_table.c.rater)
     rows = connection.execute(of_raters).all()
     return [sum(row[n] for row in rows) for n in range(len(is_used))]
+
+
+def _are_counted(campaign: Campaign) -> tuple[ColumnElement[bool], ...]:
+    """SQL conditions: the judgements that a snapshot reads."""
+    return (
+        judgement_table.c.campaign_id == campaign.id,
+        judgements.is_current_in(campaign.id),
+        judgement_table.c.item_id.not_in(items.archived_ids(campaign.id)),
+    )
 
 
 def _exclusion(filters: SnapshotFilters) -> ColumnElement[str]:

@@ -25,6 +25,7 @@ from sqlalchemy import (
     Connection,
     ForeignKey,
     Integer,
+    Select,
     String,
     Table,
     delete,
@@ -145,19 +146,19 @@ def get(connection: Connection, id: int) -> Webhook:
 
 def switch(connection: Connection, id: int, *, is_on: bool, by: str) -> Webhook:
     """Stop a webhook, or start it again at its place, at once."""
-    webhook = get(connection, id)
-    values = {"is_on": is_on, "next_at": now(), "num_failures": 0}
-    connection.execute(update(webhook_table).where(webhook_table.c.id == id).values(values))
-    _log(connection, "webhook.started" if is_on else "webhook.stopped", id, webhook.campaign_id, by)
-    return get(connection, id)
+    return _switch(connection, id, "webhook.started" if is_on else "webhook.stopped", is_on=is_on, by=by)
 
 
 def send_test(connection: Connection, id: int, *, by: str) -> Webhook:
     """Add an event that this webhook sends at once.  A webhook that has stopped starts again."""
+    return _switch(connection, id, "webhook.test", is_on=True, by=by)
+
+
+def _switch(connection: Connection, id: int, verb: str, *, is_on: bool, by: str) -> Webhook:
     webhook = get(connection, id)
-    values = {"is_on": True, "next_at": now(), "num_failures": 0}
+    values = {"is_on": is_on, "next_at": now(), "num_failures": 0}
     connection.execute(update(webhook_table).where(webhook_table.c.id == id).values(values))
-    _log(connection, "webhook.test", id, webhook.campaign_id, by)
+    _log(connection, verb, id, webhook.campaign_id, by)
     return get(connection, id)
 
 
@@ -172,17 +173,7 @@ def remove(connection: Connection, id: int, *, by: str) -> None:
 
 def claim_due(connection: Connection, *, at: datetime) -> Webhook | None:
     """Claim a webhook with events to send, so that no other worker sends them too."""
-    last_seq = select(chain_table.c.seq).scalar_subquery()
-    due = (
-        select(webhook_table.c.id)
-        .where(
-            webhook_table.c.is_on,
-            webhook_table.c.next_at <= format_time(at),
-            webhook_table.c.sent_seq < last_seq,
-        )
-        .order_by(webhook_table.c.next_at)
-        .limit(1)
-    )
+    due = _select_due(at)
     if connection.dialect.name != "sqlite":
         due = due.with_for_update(skip_locked=True)
     until = format_time(at + timedelta(seconds=CLAIM_S))
@@ -193,10 +184,21 @@ def claim_due(connection: Connection, *, at: datetime) -> Webhook | None:
 
 def is_due(connection: Connection, *, at: datetime) -> bool:
     """Whether `claim_due` would find one, without a write."""
-    last_seq = events.last_seq(connection)
-    due = webhook_table.c.is_on & (webhook_table.c.next_at <= format_time(at))
-    query = select(webhook_table.c.id).where(due, webhook_table.c.sent_seq < last_seq).limit(1)
-    return connection.execute(query).one_or_none() is not None
+    return connection.execute(_select_due(at)).one_or_none() is not None
+
+
+def _select_due(at: datetime) -> Select[int]:
+    last_seq = select(chain_table.c.seq).scalar_subquery()
+    return (
+        select(webhook_table.c.id)
+        .where(
+            webhook_table.c.is_on,
+            webhook_table.c.next_at <= format_time(at),
+            webhook_table.c.sent_seq < last_seq,
+        )
+        .order_by(webhook_table.c.next_at)
+        .limit(1)
+    )
 
 
 def record_success(
