@@ -72,6 +72,11 @@ def without(path: Path) -> Path:
     return path
 
 
+def link_nowhere(path: Path) -> None:
+    path.unlink(missing_ok=True)
+    path.symlink_to(path.parent / "gone")
+
+
 DAMAGES: list[tuple[str, Damage, str]] = [
     (
         "no tokenizer",
@@ -119,6 +124,24 @@ DAMAGES: list[tuple[str, Damage, str]] = [
         "tokenizer.json: is a Git LFS pointer",
     ),
     ("pointer as config", lambda f: (f / "config.json").write_text(POINTER), "is a Git LFS pointer"),
+    (
+        "pointer as template",
+        lambda f: (f / "chat_template.jinja").write_text(POINTER),
+        "chat_template.jinja: is a Git LFS pointer",
+    ),
+    (
+        "page as template",
+        lambda f: (f / "chat_template.jinja").write_text(
+            "\n<!DOCTYPE html><html><body>Sign in</body></html>"
+        ),
+        "chat_template.jinja: is a web page.*Download the file itself",
+    ),
+    (
+        "pruned file",
+        lambda f: link_nowhere(f / "generation_config.json"),
+        "generation_config.json: is a link to .*gone, which does not exist. Put the file there",
+    ),
+    ("pruned weights", lambda f: link_nowhere(f / "model.safetensors"), "model.safetensors: is a link to"),
     ("empty file", lambda f: (f / "tokenizer.json").write_text(""), "tokenizer.json: is empty"),
     (
         "half a file",

@@ -8,8 +8,16 @@ from typing import Any
 
 from fairlead.core import config as configs
 from fairlead.core.errors import ModelError
-from fairlead.model.check_model import ADAPTER_CONFIG, check_model, local_folder, read_header, weight_files
+from fairlead.model.check_model import (
+    ADAPTER_CONFIG,
+    check_model,
+    local_folder,
+    read_header,
+    read_json,
+    weight_files,
+)
 from fairlead.model.ensemble import member_folders
+from fairlead.model.missing_weights import check_is_language_model
 from fairlead.store.resolve_inputs import LLM, RULE, ResolvedInput
 
 HEAD = "score"  # name of a reward model's head
@@ -31,9 +39,18 @@ def check_input(kind: str, source: ResolvedInput) -> None:
         return
     if kind == "model":
         check_model(source.load_from)
+        check_policy(source.load_from)
     elif kind == "reward-model":
         for member in member_folders(source.load_from):
             check_reward_model(member)
+
+
+def check_policy(reference: str) -> None:
+    """Raise ModelError for a local classifier where a language model is expected."""
+    folder = local_folder(reference)
+    if folder is not None and (folder / "config.json").is_file():
+        architectures = read_json(folder / "config.json").get("architectures")
+        check_is_language_model(architectures if isinstance(architectures, list) else (), reference)
 
 
 def check_reward_model(reference: str) -> None:
@@ -46,5 +63,5 @@ def check_reward_model(reference: str) -> None:
     if not any(name == f"{HEAD}.weight" or name.endswith(f".{HEAD}.weight") for name in names):
         raise ModelError(
             f"{reference}: is no reward model: its weights have no head {HEAD!r}. "
-            "Train a reward model on it with `fairlead train reward`."
+            f"Train a reward model on it with `fairlead train reward model={reference}`."
         )

@@ -20,6 +20,7 @@ ADAPTER_CONFIG = "adapter_config.json"
 ADAPTER_WEIGHTS = "adapter_model.safetensors"
 INDEX = "model.safetensors.index.json"
 LFS_POINTER = b"version https://git-lfs.github.com/spec/"
+WEB_PAGES = (b"<!doctype html", b"<html")  # a download that was answered with a page, such as a login
 
 # A tokenizer needs one of these files.  Without any, transformers makes an empty tokenizer for some models.
 TOKENIZER_FILES = (
@@ -100,6 +101,7 @@ def check_model(reference: str) -> None:
     if folder is None:
         return
     try:
+        check_links(folder)
         if (folder / ADAPTER_CONFIG).is_file():
             _check_adapter(folder)
         else:
@@ -107,6 +109,19 @@ def check_model(reference: str) -> None:
             check_tokenizer_files(folder)
     except OSError as error:
         raise ModelError(f"{error.filename}: cannot be read: {error.strerror}.") from error
+
+
+def check_links(folder: Path) -> None:
+    """Raise ModelError if a link in the folder leads nowhere, as in a pruned cache of the Hub."""
+    for path in sorted(folder.iterdir()):
+        if path.is_symlink() and not path.exists() and not path.name.startswith("."):
+            in_cache = path.parent.parent.name == "snapshots"
+            remedy = "Download the model again" if in_cache else "Put the file there"
+            raise ModelError(
+                f"{path}: is a link to {path.readlink()}, which does not exist"
+                f"{', as in a pruned cache of the Hub' if in_cache else ''}. "
+                f"{remedy}, or remove the link if the model does not need this file."
+            )
 
 
 def is_local(reference: str) -> bool:
@@ -165,8 +180,9 @@ def check_tokenizer_files(folder: Path) -> None:
     """Raise ModelError if the folder has no tokenizer, or one of its files was not downloaded."""
     present = sorted({path for pattern in TOKENIZER_FILES for path in folder.glob(pattern)})
     settings = folder / "tokenizer_config.json"
-    for path in (*present, settings):
-        if path.is_file():
+    templates = [folder / "chat_template.jinja", *sorted(folder.glob("additional_chat_templates/*.jinja"))]
+    for path in (*present, settings, *templates):
+        if path.is_file() and (path.stat().st_size or path not in templates):  # an empty template is none
             check_downloaded(path)
     if settings.is_file() and read_json(settings).get("tokenizer_class") in BYTE_TOKENIZERS:
         return
@@ -248,10 +264,15 @@ def read_json(path: Path) -> dict[str, Any]:
 
 
 def check_downloaded(path: Path) -> None:
-    """Raise ModelError if a file is a Git LFS pointer, or empty."""
+    """Raise ModelError if a file is a Git LFS pointer, a web page, or empty."""
     with open(path, "rb") as file:
-        start = file.read(len(LFS_POINTER))
-    if start == LFS_POINTER:
+        start = file.read(256)
+    if start.removeprefix(b"\xef\xbb\xbf").lstrip().lower().startswith(WEB_PAGES):
+        raise ModelError(
+            f"{path}: is a web page, not the file of a model. Download the file itself; on the Hub, its "
+            "address has /resolve/ in place of /blob/."
+        )
+    if start.startswith(LFS_POINTER):
         raise ModelError(
             f"{path}: is a Git LFS pointer, a text that stands for the real file. "
             "Run `git lfs pull` in the folder, or download the file."

@@ -49,6 +49,7 @@ from fairlead.model.check_model import (
     is_adapter,
 )
 from fairlead.model.check_network import check_network, check_vocabulary, num_embeddings, reason
+from fairlead.model.missing_weights import check_is_language_model, missing_weights
 
 TRIAL_TEXT = "What is 2 + 2?"  # any tokenizer makes tokens of it
 
@@ -114,6 +115,7 @@ def load_causal_lm(reference: str) -> PreTrainedModel:
         check_network(network, reference)
         return network  # type: ignore[no-any-return]
     check_folder(reference)
+    check_is_language_model(read_config(reference).architectures or (), reference)
     network = from_pretrained(AutoModelForCausalLM, reference)
     check_network(network, reference)
     return network
@@ -194,12 +196,14 @@ def from_pretrained(
     except UNREADABLE as error:
         raise _unreadable(reference, error) from error
     missing = sorted(key for key in info["missing_keys"] if key not in may_miss)
-    misshapen = sorted(str(item[0] if isinstance(item, tuple) else item) for item in info["mismatched_keys"])
+    misshapen = sorted(info["mismatched_keys"], key=str)
     if missing or misshapen:
-        raise ModelError(
-            f"{reference}: weights are missing or of the wrong shape "
-            f"({', '.join((missing + misshapen)[:3])}). "
-            "They would be random, so the model is refused."
+        raise missing_weights(
+            reference,
+            missing,
+            misshapen,
+            len(network.state_dict()),
+            network.config.get_text_config().to_dict(),
         )
     _check_unused(info["unexpected_keys"], network, reference)
     network.eval()  # dropout off: equal inputs give equal log-probabilities
