@@ -332,3 +332,9 @@ def test_a_template_s_path_is_relative_to_the_file_that_names_it(tmp_path: Path)
     assert config.load(ReadsConversations, path, ["template.file=mine.jinja"]).template.file == "mine.jinja"
     path.write_text('[template]\nfile = "chatml"\n', encoding="utf-8")
     assert config.load(ReadsConversations, path).template.file == "chatml"
+
+
+def test_a_required_input_must_not_be_empty() -> None:
+    with pytest.raises(ConfigError, match="command line: model is empty, and it is required"):
+        config.load(Config, None, ["name=a", "model="])
+    assert config.load(Config, None, ["name=a", "model=b", "replay="]).replay == ""

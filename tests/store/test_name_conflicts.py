@@ -92,6 +92,26 @@ def test_an_error_before_the_first_step_leaves_no_folder_and_a_later_one_keeps_i
         pass
 
 
+def test_a_stage_that_left_nothing_is_no_progress_of_its_run(tmp_path: Path) -> None:
+    project = create_project(tmp_path)
+
+    def fail(stage_steps: int) -> None:
+        with (
+            pytest.raises(RuntimeError, match="rule"),
+            open_run(project, "rounds", Config(name="all"), kind="evaluation", quiet=True) as run,
+            open_run(project, "sft", Config(name="stage"), kind="model", quiet=True) as stage,
+        ):
+            run.event("stage", run=stage.id)
+            for step in range(stage_steps):
+                stage.log(step + 1, loss=1.0)
+            raise RuntimeError("rule")
+
+    fail(stage_steps=0)
+    assert not list(project.runs.iterdir())
+    fail(stage_steps=1)
+    assert len(list(project.runs.iterdir())) == 2
+
+
 def test_another_maker_of_a_name_is_compared_setting_by_setting(tmp_path: Path) -> None:
     project = create_project(tmp_path)
     (project.data / "a.jsonl").write_text("1\n")

@@ -38,6 +38,7 @@ from fairlead.cli.output import print_error_object, print_note
 from fairlead.core.allocator import cache_onednn_primitives, keep_freed_pages
 from fairlead.core.errors import FairleadError
 from fairlead.core.full_disk import NO_ROOM, describe, disk_errno, refused_path
+from fairlead.core.full_memory import describe_full_memory
 from fairlead.core.threads import limit_spinning
 
 # Package -> the extra that installs it.
@@ -172,6 +173,9 @@ def _describe_unexpected(error: Exception) -> tuple[str, str, int]:
     path = refused_path(error)
     if code is not None and (code in NO_ROOM or (code in REFUSALS and path is not None)):
         return "OSError" if code in NO_ROOM else type(error).__name__, describe(code, path), 1
+    full_memory = describe_full_memory(error)
+    if full_memory is not None:
+        return "MemoryError", full_memory, 1
     message = f"This is a bug in Fairlead: {type(error).__name__}: {error}\n{_save_traceback(error)}"
     return "Bug", message, 2
 

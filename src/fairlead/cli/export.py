@@ -106,7 +106,8 @@ def export(
             "Train it again with this version of Fairlead."
         )
     if gap is not None:
-        lines.append(f"Merging changed the next-token distributions by {gap.kl:.4f} nats (mean KL).")
+        kl = max(gap.kl, 0.0)  # rounding can leave less than zero
+        lines.append(f"Merging changed the next-token distributions by {kl:.4f} nats (mean KL).")
     print_result(
         {
             "model": model,

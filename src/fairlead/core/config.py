@@ -324,8 +324,11 @@ def _build(
         explained = [_explain(details, given, spelling) for details in error.errors()]
         problems += [text for text in explained if not _is_hinted(text, hinted)]
         raise ConfigError(problems) from error
-    for key in hints_by_key(config_class):
+    required = _required(config_class)
+    for key, hint in hints_by_key(config_class).items():
         value = value_of(config, key)
+        if key in required and value == "" and any(isinstance(mark, Ref) for mark in marks(hint)):
+            problems.append(f"{_place(key, given)}: {spelling.name(key)} is empty, and it is required.")
         numbers = value.values() if isinstance(value, Mapping) else [value]
         # JSON has no infinity and no NaN, so the run could not be written down.
         if any(isinstance(number, float) and not math.isfinite(number) for number in numbers):
@@ -333,6 +336,11 @@ def _build(
     if problems:
         raise ConfigError(problems)
     return config
+
+
+def _required(config_class: type) -> set[str]:
+    fields = dataclasses.fields(config_class)
+    return {field.name for field in fields if default_of(field) is dataclasses.MISSING}
 
 
 def _nested(config_class: type, given: Mapping[str, Given]) -> dict[str, Any]:

@@ -32,6 +32,8 @@ KEYS: dict[str, tuple[str, ...]] = {
     "max_steps": ("steps", "epochs"),
     "num_steps": ("steps", "epochs"),
     "total_steps": ("steps", "epochs"),
+    "steps": ("epochs",),
+    "epochs": ("steps",),
     "per_device_train_batch_size": ("batch",),
     "train_batch_size": ("batch",),
     "global_batch_size": ("batch",),
@@ -221,8 +223,9 @@ def replacement(word: str, keys: Collection[str]) -> tuple[str, str | None] | No
     key = next((key for key in KEYS.get(name, ()) if key in keys), None)
     if key is None:
         return None
-    # passes over the data are no number of steps
-    return (key, "NUMBER") if key == "steps" and "epoch" in name else (key, None)
+    # passes over the data are no number of steps, and the other way around
+    is_other_unit = (key, True) in (("steps", "epoch" in name), ("epochs", "step" in name))
+    return (key, "NUMBER") if is_other_unit else (key, None)
 
 
 def written(value: Any) -> str:

@@ -22,9 +22,12 @@ from pathlib import Path
 from types import FrameType, ModuleType
 from typing import Any, NoReturn, TypeVar
 
+import torch
+
 from fairlead.core.errors import ConfigError, FairleadError, RuleError
 from fairlead.core.plural import counted
 from fairlead.data.records import to_row
+from fairlead.rollout.process_kept import process_kept
 from fairlead.rollout.records import Answer
 
 TIMEOUT_S = 300.0  # for one call of a rule
@@ -73,18 +76,20 @@ def load_rule(target: str, *, timeout_s: float = TIMEOUT_S) -> Rule:
         if callable(function):
             accepted = _accepted(function, columns, f"{target}: {name}")
             call = _Call(target, name, function, accepted, timeout_s)
-            return _printing_to_stderr(call.one_by_one if name == "score" else call.all_at_once)
+            return _contained(call.one_by_one if name == "score" else call.all_at_once)
     raise ConfigError(
         f"{target}: defines no function score(prompt, answer, finished). A rule needs this function, or "
         "scores(prompts, answers, finished) for lists; it returns a number, or a list of numbers."
     )
 
 
-def _printing_to_stderr(rule: Rule) -> Rule:
-    """The rule, whose prints do not mix with the output of a command, such as its JSON."""
+def _contained(rule: Rule) -> Rule:
+    """The rule, which leaves the process as it was.  Its prints do not mix with the output of a command, such
+    as its JSON.
+    """
 
     def score(answers: Sequence[Answer]) -> list[float]:
-        with redirect_stdout(sys.stderr):
+        with redirect_stdout(sys.stderr), process_kept():
             return rule(answers)
 
     return score
@@ -194,8 +199,7 @@ class _Call:
     def _number(self, value: Any, answer: Answer) -> float:
         is_no_number = isinstance(value, str | bytes | complex) or value is None
         with self._blamed([answer]), time_limit(self._timeout_s):
-            # float() would drop the imaginary part of numpy's complex numbers.
-            number = math.nan if is_no_number or complex(value).imag else float(value)
+            number = math.nan if is_no_number else _as_float(value)
         if not math.isfinite(number) or abs(number) > LARGEST_SCORE:
             self._refuse(f"returned {_shown(value)}; a finite number is needed", [answer])
         return number
@@ -209,6 +213,17 @@ class _Call:
             where = f" on {counted(len(answers), 'answer')}"
             where += f" to rows {min(numbers)} to {max(numbers)} of the prompts" if numbers else ""
         raise RuleError(f"{self._target}: {self._name}{where} {what}. Correct the rule.") from cause
+
+
+def _as_float(value: Any) -> float:
+    """The value as a number; NaN for what is none, such as a list or a tensor with two elements."""
+    if isinstance(value, torch.Tensor):
+        value = value.detach()
+    try:
+        # float() would drop the imaginary part of numpy's complex numbers.
+        return math.nan if complex(value).imag else float(value)
+    except (TypeError, ValueError):
+        return math.nan
 
 
 class _Cancelled(BaseException):
@@ -260,7 +275,7 @@ def _accepted(function: Callable[..., Any], columns: Sequence[str], where: str) 
 def _load_module(target: str, timeout_s: float) -> ModuleType:
     path = Path(target)
     try:
-        with time_limit(timeout_s), redirect_stdout(sys.stderr):
+        with time_limit(timeout_s), redirect_stdout(sys.stderr), process_kept():
             return _run_file(path) if path.is_file() else importlib.import_module(target)
     except RuleTimedOut:
         raise ConfigError(f"{target}: loading took longer than rule_timeout = {timeout_s:g} s.") from None

@@ -110,7 +110,9 @@ def has_progress(folder: Path) -> bool:
             return True
         if path.is_file() and path.stat().st_size > 0:
             return True
-    return STAGE in _event_names(folder)
+    stages = [event.get("run") for event in _events(folder) if event.get("event") == STAGE]
+    # the folder of a stage that failed before its first step is gone
+    return any(isinstance(id, str) and (folder.parent / id).is_dir() for id in stages)
 
 
 def differences(recorded: Mapping[str, Any], request: RunRequest) -> list[str]:
@@ -161,22 +163,24 @@ def is_locked(folder: Path) -> bool:
 
 def _has_ended(folder: Path) -> bool:
     """Whether the run published its artifact, or failed without a checkpoint to resume from."""
-    states = [name for name in _event_names(folder) if name in ("opened", "finished", FAILED)]
+    names = [str(event.get("event")) for event in _events(folder)]
+    states = [name for name in names if name in ("opened", "finished", FAILED)]
     last = states[-1] if states else ""
     return last == "finished" or (last == FAILED and not any((folder / "checkpoints").glob("step-*")))
 
 
-def _event_names(folder: Path) -> list[str]:
-    """The kinds of the events so far; a killed process may have left half a line."""
-    names = []
+def _events(folder: Path) -> list[dict[str, Any]]:
+    """The events so far; a killed process may have left half a line."""
+    events = []
     path = folder / "events.jsonl"
     for line in path.read_text(encoding="utf-8", errors="replace").splitlines() if path.exists() else ():
         try:
             event = json.loads(line)
         except ValueError:
             continue
-        names.append(str(event.get("event")) if isinstance(event, dict) else "")
-    return names
+        if isinstance(event, dict):
+            events.append(event)
+    return events
 
 
 def _listed(phrases: list[str]) -> str:
