@@ -1,4 +1,5 @@
 import json
+import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -6,7 +7,7 @@ from typing import Any
 import pytest
 
 from fairlead.core.errors import ConfigError, DataError
-from fairlead.data import file_source, importer
+from fairlead.data import column_map, file_source, importer
 from fairlead.data.file_source import SourceRow
 from fairlead.data.record_reader import read_comparisons
 from fairlead.data.row_problem import RowLocation, RowProblem
@@ -314,3 +315,35 @@ def test_num_samples_takes_rows_at_random_in_their_order_and_counts_the_others(t
     assert numbers == sorted(numbers) and 100 < sum(numbers) / 30 < 200  # not the first or the last rows
     report = importer.import_file(rows(*values[:2]), tmp_path / "out.jsonl", num_samples=5)
     assert (report.num_written, list(report.left_out.values())) == (2, [3])
+
+
+@pytest.mark.parametrize(
+    ("column", "target"),
+    [("response", "completion"), ("answer", "completion"), ("reference_answer", "reference")],
+)
+def test_an_answer_beside_messages_is_named_in_the_option(tmp_path: Path, column: str, target: str) -> None:
+    with pytest.raises(DataError, match=f"--map prompt=messages,{target}={column}[.]"):
+        importer.import_file(rows({"messages": ASKED, column: "4"}), tmp_path / "out.jsonl")
+    columns = column_map.parse([f"prompt=messages,{target}={column}"], [])
+    importer.import_file(rows({"messages": ASKED, column: "4"}), tmp_path / "out.jsonl", columns=columns)
+    assert lines(tmp_path / "out.jsonl")[0][target] == ("4" if target == "reference" else FOUR)
+
+
+@pytest.mark.parametrize(
+    ("row", "option"),
+    [
+        ({"prompt": "2 + 2?", "completion": "4"}, "prompt=background+prompt"),
+        ({"instruction": "2 + 2?", "output": "4"}, "prompt=background+instruction"),
+        ({"instruction": "Add.", "input": "2, 2", "output": "4"}, "prompt=background+instruction+input"),
+    ],
+)
+def test_a_text_that_belongs_to_the_question_can_be_mapped(
+    tmp_path: Path, row: dict[str, str], option: str
+) -> None:
+    row = row | {"background": "You are a clerk."}
+    with pytest.raises(DataError, match=re.escape(f"--map {option}; or leave it out")):
+        importer.import_file(rows(row), tmp_path / "out.jsonl")
+    importer.import_file(rows(row), tmp_path / "out.jsonl", columns=column_map.parse([option], []))
+    (written,) = lines(tmp_path / "out.jsonl")
+    assert written["prompt"][0]["content"].startswith("You are a clerk.\n\n")
+    assert written["completion"] == FOUR

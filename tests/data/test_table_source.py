@@ -74,3 +74,19 @@ def test_a_row_with_another_number_of_cells_is_a_bad_row(tmp_path: Path) -> None
 def test_what_is_no_table_is_refused(tmp_path: Path, content: bytes, expected: str) -> None:
     with pytest.raises(DataError, match=expected):
         read(tmp_path / "a.csv", content)
+
+
+@pytest.mark.parametrize(
+    ("name", "head"),
+    [
+        ("a.csv", b"prompt|completion\n"),
+        ("a.tsv", b"prompt|completion\n"),
+        ("a.csv", b"sep=|\r\nprompt|completion\n"),
+        ("a.csv", b'\xef\xbb\xbf"sep=|"\nprompt|completion\n'),
+    ],
+)
+def test_other_separators_are_read(tmp_path: Path, name: str, head: bytes) -> None:
+    (row,) = read(tmp_path / name, head + b"2, 2?|4; four\n")
+    assert isinstance(row, SourceRow)
+    assert row.value == {"prompt": "2, 2?", "completion": "4; four"}
+    assert row.where.line == 1 + head.count(b"\n")

@@ -19,6 +19,7 @@ from typing import IO, Any, NamedTuple, NoReturn
 
 from fairlead.core.errors import DataError
 from fairlead.data import table_source, text_source
+from fairlead.data.repeated_keys import RepeatedKeys
 from fairlead.data.row_problem import RowLocation, RowProblem
 from fairlead.data.text_source import CHUNK_BYTES, COMPRESSED
 
@@ -41,7 +42,8 @@ def read_file_rows(path: Path) -> Iterator[SourceRow | RowProblem]:
     suffix = row_suffix(path)
     if path.suffix == ".txt":
         raise DataError(
-            f"{path}: is plain text, which has no rows. Train on it with `fairlead train pretrain`, "
+            f"{path}: is plain text, which has no rows. Name it .csv if it holds a table. "
+            "Train on it with `fairlead train pretrain`, "
             "whose documents may be a .txt file."
         )
     if suffix is None:
@@ -115,8 +117,9 @@ def _object_rows(path: Path, beginning: bytes) -> Iterator[SourceRow | RowProble
         text = first if is_whole else first + second + file.read(MAX_OBJECT_BYTES + 1)
     if len(text) > MAX_OBJECT_BYTES:
         return _streamed_object_rows(path)
+    repeated = RepeatedKeys()
     try:
-        value = json.loads(text, parse_constant=_refuse_constant, parse_float=_finite)
+        value = repeated.decoder().decode(text.decode("utf-8-sig"))
     except (ValueError, RecursionError):
         return None  # reported line by line
     keys = [key for key, rows in value.items() if _is_row_list(rows)]
@@ -125,7 +128,10 @@ def _object_rows(path: Path, beginning: bytes) -> Iterator[SourceRow | RowProble
     if len(keys) > 1:
         raise _several_lists_error(path, keys)
     if not keys:
-        return iter([_row(RowLocation(str(path), 1), value, text.decode("utf-8-sig").strip())])
+        source = text.decode("utf-8-sig").strip()
+        return iter([_row(RowLocation(str(path), 1), value, source, repeated.repeated)])
+    if repeated.repeated is not None:
+        return _streamed_object_rows(path)  # item by item, so that the row with the key is known
     rows = [item["row"] if _is_wrapped(item) else item for item in value[keys[0]]]
     return (
         _row(RowLocation(str(path), number), row, json.dumps(row)) for number, row in enumerate(rows, start=1)
@@ -204,12 +210,13 @@ def _lines(file: IO[bytes], path: str) -> Iterator[SourceRow | RowProblem]:
             continue
         if not text:
             continue
+        keys = RepeatedKeys()
         try:
-            value = json.loads(text, parse_constant=_refuse_constant, parse_float=_finite)
+            value = keys.decoder().decode(text)
         except (ValueError, RecursionError) as error:
             yield RowProblem(path, line, "", text, f"not valid JSON: {error}", REMEDY, text)
         else:
-            yield _row(RowLocation(path, line), value, text)
+            yield _row(RowLocation(path, line), value, text, keys.repeated)
 
 
 def _items(file: IO[bytes], path: str) -> Iterator[SourceRow | RowProblem]:
@@ -229,7 +236,8 @@ def _list_items(text: "_ListText") -> Iterator[SourceRow | RowProblem]:
     while expects_item:
         where = RowLocation(text.path, text.line)
         value, source = text.decode()
-        yield _row(where, value["row"] if isinstance(value, dict) and _is_wrapped(value) else value, source)
+        row = value["row"] if isinstance(value, dict) and _is_wrapped(value) else value
+        yield _row(where, row, source, text.keys.repeated)
         following = text.next_char()
         if following == ",":
             text.position += 1
@@ -253,7 +261,8 @@ class _ListText:
         self.counted = 0  # newlines before this position are counted in `newlines`
         self.newlines = 0
         self.decode_bytes = codecs.getincrementaldecoder("utf-8-sig")()
-        self.decoder = json.JSONDecoder(parse_constant=_refuse_constant, parse_float=_finite)
+        self.keys = RepeatedKeys()
+        self.decoder = self.keys.decoder()
 
     @property
     def line(self) -> int:
@@ -300,6 +309,7 @@ class _ListText:
     def decode(self) -> tuple[Any, str]:
         """The value at the position and its text; the position moves behind it."""
         while True:
+            self.keys.repeated = None
             try:
                 value, end = self.decoder.raw_decode(self.text, self.position)
             except json.JSONDecodeError as error:
@@ -322,7 +332,12 @@ class _ListText:
         )
 
 
-def _row(where: RowLocation, value: object, text: str) -> SourceRow | RowProblem:
+def _row(where: RowLocation, value: object, text: str, repeated: str | None = None) -> SourceRow | RowProblem:
+    if repeated is not None:
+        why = f'has the key "{repeated}" twice, with different values'
+        return RowProblem(
+            where.path, where.line, "", None, why, "Keep one of them, or drop the row with --drop.", text
+        )
     if not isinstance(value, dict):
         return RowProblem(
             where.path, where.line, "", value, f"is a JSON {_type_name(value)}, not an object", REMEDY, value
@@ -353,17 +368,6 @@ def _skip_space(text: str, position: int) -> int:
     while position < len(text) and text[position] in " \t\r\n":
         position += 1
     return position
-
-
-def _refuse_constant(name: str) -> NoReturn:
-    raise ValueError(f"{name} is not a JSON value")
-
-
-def _finite(digits: str) -> float:
-    value = float(digits)
-    if value in (float("inf"), float("-inf")):
-        raise ValueError(f"{digits} is out of range")
-    return value
 
 
 def _type_name(value: object) -> str:

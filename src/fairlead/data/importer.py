@@ -42,7 +42,6 @@ from fairlead.data.records import (
 )
 from fairlead.data.row_problem import (
     BadRow,
-    RowLocation,
     RowProblem,
     bad_rows_error,
     shorten,
@@ -50,6 +49,8 @@ from fairlead.data.row_problem import (
 from fairlead.data.row_sample import sample_rows
 
 NUM_SAMPLE = 100  # rows from which the format is guessed
+
+QUESTION_COLUMNS = ("prompt", "instruction", "question", "input")  # texts that formats read as the prompt
 
 NATIVE_COLUMNS = frozenset().union(*COLUMNS_BY_KIND.values())
 
@@ -231,7 +232,7 @@ def convert_row(
     try:
         converted = convert(row.value, row.where)
     except BadRow as error:
-        yield replace(_with_map(error.problem), row=row.value)
+        yield replace(_with_map(error.problem, row.value), row=row.value)
         return
     for record in converted if isinstance(converted, list) else [converted]:
         if isinstance(record, LeftOut):
@@ -240,12 +241,25 @@ def convert_row(
             yield ParsedRow(row, record)
 
 
-def _with_map(problem: RowProblem) -> RowProblem:
-    """The problem of a missing column with the option that names another one in its place."""
+def _with_map(problem: RowProblem, row: Mapping[str, Any]) -> RowProblem:
+    """The problem of a missing column or answer with the option that names another one in its place."""
+    if problem.why == "must end with assistant" and problem.field.startswith("messages["):
+        answers = [column for column in row if _is_answer_text(column, row[column])]
+        if answers:
+            target = (
+                "reference" if {"reference", "truth", "target"} & {*answers[0].split("_")} else "completion"
+            )
+            remedy = f"Read {answers[0]} with --map prompt=messages,{target}={answers[0]}."
+            return replace(problem, remedy=remedy)
     if problem.why != "is missing" or problem.field not in NATIVE_COLUMNS or "--map" in problem.remedy:
         return problem
     remedy = f"{problem.remedy} Name the column with --map {problem.field}=COLUMN."
     return replace(problem, remedy=remedy)
+
+
+def _is_answer_text(column: str, value: object) -> bool:
+    is_text = isinstance(value, str) and bool(value.strip())
+    return is_text and meaning_of(column, value) == "answer" and not is_judgement(column)
 
 
 def metadata_of(
@@ -292,7 +306,7 @@ def metadata_of(
         else:
             travelling[column] = value
     if lost:
-        raise _lost_columns_error(row.where, lost, format, source_kind)
+        raise _lost_columns_error(row, lost, format, source_kind)
     tally.metadata.update(travelling)
     return travelling
 
@@ -313,9 +327,7 @@ def _texts(record: Record) -> set[str]:
     return {turn.content.strip() for turn in turns}
 
 
-def _lost_columns_error(
-    where: RowLocation, lost: Mapping[str, Any], format: str, kind: RecordKind
-) -> DataError:
+def _lost_columns_error(row: SourceRow, lost: Mapping[str, Any], format: str, kind: RecordKind) -> DataError:
     shown = ", ".join(f"{column} = {shorten(value)}" for column, value in lost.items())
     names = list(lost)
     options = " ".join(f"--ignore {name}" for name in names)
@@ -325,18 +337,22 @@ def _lost_columns_error(
             "say what they hold with --map, for example --map completion=COLUMN or "
             f"--map chosen=COLUMN,rejected=COLUMN; take the prompts alone with --kind prompt; or {remedy}"
         )
-    elif readings := [option for column in lost if (option := _map_option(column, lost[column], kind))]:
+    elif readings := [option for column in lost if (option := _map_option(column, row.value, kind))]:
         remedy = f"say what it is, for example with {readings[0]}; or {remedy}"
     return DataError(
-        f"{where}: the format {format} does not read {shown}, which would be lost. "
+        f"{row.where}: the format {format} does not read {shown}, which would be lost. "
         f"{remedy[0].upper()}{remedy[1:]}."
     )
 
 
-def _map_option(column: str, value: object, kind: RecordKind) -> str | None:
+def _map_option(column: str, row: Mapping[str, Any], kind: RecordKind) -> str | None:
     """The option that would read the column, if its name and value say enough to name one."""
+    value = row[column]
     if "system" in column.lower() and isinstance(value, str) and column != "system":
         return f"--map system={column}"
+    if meaning_of(column, value) == "question" and isinstance(value, str):
+        question = [name for name in QUESTION_COLUMNS if isinstance(row.get(name), str) and row[name].strip()]
+        return f"--map prompt={'+'.join([column, *question])}" if question else None
     if kind != "demonstration" or is_negative(column):
         return None
     if column != "label" and label_of(value) is not None:

@@ -18,6 +18,8 @@ from fairlead.data.row_problem import RowProblem
 
 MAX_CELL_CHARS = 16 * 2**20  # longer cells come from a quote that is never closed
 MAX_LINE_BYTES = 64 * 2**20
+SEPARATOR_LINE = re.compile(rb'(?:\xef\xbb\xbf)?"?sep=([ -~\t])"?\r?\n')  # written by Excel
+NAMES_WITHOUT_TAB = re.compile(rb"(?:\xef\xbb\xbf)?\w+(?:[|;,]\w+)+\r?\n")  # a first row of names
 MAX_NAME_CHARS = 60  # longer texts in the first row are no names of columns
 
 
@@ -27,9 +29,12 @@ def read_table(
     """Yield (line, row) for each row.  A row with another number of cells than the head is a problem."""
     csv.field_size_limit(MAX_CELL_CHARS)
     head = file.readline(MAX_LINE_BYTES)
-    if separator == ",":
+    beginning = [head]
+    if match := SEPARATOR_LINE.match(head):
+        separator, beginning = match[1].decode(), [b"\n"]  # an empty line keeps the line numbers
+    elif separator == "," or NAMES_WITHOUT_TAB.fullmatch(head):
         separator = _separator(head)
-    raw_lines = chain([head], iter(lambda: file.readline(MAX_LINE_BYTES), b""))
+    raw_lines = chain(beginning, iter(lambda: file.readline(MAX_LINE_BYTES), b""))
     # TSV files are written with and without quoting, so quotes count only around a whole cell.
     is_quoted = separator != "\t"
     reader = csv.reader(
@@ -71,8 +76,8 @@ def read_table(
 
 
 def _separator(head: bytes) -> str:
-    """The comma, or the semicolon that spreadsheets write where the comma is the decimal point."""
-    present = [mark for mark in (",", ";", "\t") if mark.encode() in head]
+    """The comma, or the semicolon that spreadsheets write where the comma is the decimal point, or a bar."""
+    present = [mark for mark in (",", ";", "\t", "|") if mark.encode() in head]
     return present[0] if present else ","
 
 
