@@ -21,6 +21,6 @@ def describe_full_memory(error: BaseException) -> str | None:
         return None
     needed = re.search(r"[Tt]ried to allocate (\d+) bytes", text)
     size = re.search(r"[Tt]ried to allocate ([\d.]+ [KMGT]iB)", text)
-    asked = f"{int(needed[1]) / 2**30:.1f} GiB" if needed else size[1] if size else ""
+    needed_size = f"{int(needed[1]) / 2**30:.1f} GiB" if needed else size[1] if size else ""
     where = "The GPU's memory" if on_gpu else "The memory"
-    return f"{where} is full{f': {asked} more were needed' if asked else ''}. {REMEDY}"
+    return f"{where} is full{f': {needed_size} more were needed' if needed_size else ''}. {REMEDY}"
