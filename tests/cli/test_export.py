@@ -21,6 +21,15 @@ def test_export_copies_a_model_without_its_manifest(cli: Cli, project: Path, tmp
     assert load_policy(str(out)).text([]) == ""
 
 
+def test_export_does_not_write_into_a_model(cli: Cli, project: Path, tmp_path: Path) -> None:
+    plain = tmp_path / "plain"
+    assert cli("export", "base", "--out", plain, "--project", project).code == 0
+    for model, folder in (("base", project / "artifacts" / "model" / "sft"), (plain, plain)):
+        result = cli("export", model, "--out", folder / "copy", "--project", project)
+        assert result.code == 1 and "is inside the" in result.err
+        assert not (folder / "copy").exists()
+
+
 def test_export_of_an_adapter_names_its_base_or_merges_it(cli: Cli, project: Path, tmp_path: Path) -> None:
     beside, merged = tmp_path / "beside", tmp_path / "merged"
     assert cli("export", "sft", "--out", beside, "--project", project, "--json").json["adapter"] is True

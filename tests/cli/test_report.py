@@ -52,6 +52,17 @@ def test_report_of_a_run_goes_into_its_folder(cli: Cli, project: Path) -> None:
     assert Path(result.json["report"]) == project / "runs" / result.json["run"] / "report.html"
 
 
+def test_a_run_is_found_by_its_path_and_a_rule_is_not_overwritten(
+    cli: Cli, project: Path, tmp_path: Path
+) -> None:
+    run = cli("report", "reward-reward", "--project", project, "--json").json["run"]
+    assert cli("report", project / "runs" / run, "--project", project, "--json").json["run"] == run
+    rule = tmp_path / "rule.py"
+    rule.write_text("def score(answer): return 1", encoding="utf-8")
+    assert cli("report", "reward-reward", "--out", rule, "--project", project).code == 1
+    assert rule.read_text(encoding="utf-8") == "def score(answer): return 1"
+
+
 def test_report_of_an_unknown_run_lists_the_known(cli: Cli, project: Path) -> None:
     result = cli("report", "nothing", "--project", project)
     assert result.code == 1

@@ -60,6 +60,21 @@ def test_sample_does_not_overwrite_its_prompts(cli: Cli, project: Path, tmp_path
     assert prompts.read_text(encoding="utf-8") == "the prompts"
 
 
+def test_sample_overwrites_only_answers_that_the_project_keeps(
+    cli: Cli, project: Path, tmp_path: Path
+) -> None:
+    rows = tmp_path / "rows.jsonl"
+    rows.write_text("people's work", encoding="utf-8")
+    words = ["sample", "base", "--prompts", project / "data" / "prompts.jsonl", "--max-new-tokens", "2"]
+    words += ["--out", rows, "--project", project]
+    refused = cli(*words)
+    assert refused.code == 1 and "would be overwritten" in refused.err
+    assert rows.read_text(encoding="utf-8") == "people's work"
+    rows.unlink()
+    assert cli(*words).code == 0
+    assert cli(*words, "--seed", "8").code == 0  # the answers of seed 0 are still in their rollouts
+
+
 def test_remedies_name_options_and_can_be_followed(cli: Cli, project: Path, tmp_path: Path) -> None:
     prompts, out = tmp_path / "prompts.jsonl", tmp_path / "answers.jsonl"
     rows = [{"prompt": [{"role": "user", "content": text}]} for text in ("Why?", "word " * 3000)]

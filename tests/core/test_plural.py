@@ -4,7 +4,7 @@ from pathlib import Path
 import pytest
 
 import fairlead
-from fairlead.core.plural import agreeing, counted, left_out_text, plural
+from fairlead.core.plural import agreeing, counted, left_out_text, listed, plural
 from fairlead.data.row_problem import bad_rows_error
 
 
@@ -81,3 +81,8 @@ def test_no_message_writes_a_plural_after_a_count_that_may_be_one() -> None:
         if COUNT.search(line)
     ]
     assert faults == []
+
+
+def test_a_long_list_ends_with_the_number_of_the_others() -> None:
+    assert listed(["a", "b"]) == "a, b"
+    assert listed(list("abcdefghijklmno")) == "a, b, c, d, e, f, g, h, i, j, k, l and 3 more"

@@ -16,6 +16,7 @@ from fairlead.cli.output import AsJson, print_note, print_result, relative_path
 from fairlead.cli.sampling_options import TemplateWords, read_template
 from fairlead.core import files
 from fairlead.core.errors import GateRefused
+from fairlead.core.output_path import require_page_name
 from fairlead.core.plural import agreeing, counted
 from fairlead.core.spelling import OPTIONS
 from fairlead.store.artifact import Artifact
@@ -52,6 +53,8 @@ def evaluate(
 
     Example: fairlead eval reward --comparisons data/held_out.jsonl
     """
+    if out is not None:
+        require_page_name(out)
     opened_project = open_project(project)
 
     from fairlead.cli.sampled_answers import unique_name

@@ -14,6 +14,7 @@ from fairlead.cli.output import AsJson, print_result
 from fairlead.cli.sampling_options import Model, TemplateWords, read_template
 from fairlead.core import files
 from fairlead.core.errors import ConfigError, ModelError, ProjectError
+from fairlead.core.output_path import require_outside_artifacts
 from fairlead.store.artifact import MANIFEST
 
 ADAPTER = "adapter_config.json"
@@ -57,6 +58,8 @@ def export(
             f"{model}: is on the Hub, where other tools find it by the same name. Nothing was exported."
         )
     source = source_model.location
+    if out.resolve().is_relative_to(source.resolve()):
+        raise ProjectError(f"{out}: is inside the model that is exported. Choose another --out.")
 
     from fairlead.data.record_reader import read_prompts
     from fairlead.model import quantize, reward_reading, scalar_model
@@ -143,6 +146,7 @@ def _check_empty(out: Path) -> None:
         raise ProjectError(
             f"{out}: is not an empty folder, and nothing is overwritten. Choose another --out."
         )
+    require_outside_artifacts(out)
 
 
 def _check_adapter(source: Path, base: str) -> None:

@@ -7,7 +7,7 @@ import typer
 from fairlead.cli.lookup import ProjectDir, open_project
 from fairlead.cli.output import AsJson, print_note, print_result
 from fairlead.core.errors import ProjectError
-from fairlead.core.plural import counted
+from fairlead.core.plural import counted, listed
 from fairlead.store import lineage as store_lineage
 from fairlead.store.artifact import MANIFEST, Artifact, find_artifact, load_artifacts
 from fairlead.store.lineage import LineageNode
@@ -80,7 +80,7 @@ def verify(
 def _find(project: Project, ref: str) -> Artifact:
     artifact = find_artifact(project, ref)
     if artifact is None:
-        labels = ", ".join(artifact.label for artifact in load_artifacts(project)[0])
+        labels = listed([artifact.label for artifact in load_artifacts(project)[0]])
         available = f"The project has: {labels}." if labels else "The project has no artifacts yet."
         raise ProjectError(f"{ref!r}: no such artifact. {available}")
     return artifact

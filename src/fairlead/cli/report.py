@@ -13,6 +13,7 @@ from fairlead.cli.output import AsJson, print_result, relative_path
 from fairlead.cli.report_findings import comparisons_of, refusals_of
 from fairlead.core import files
 from fairlead.core.errors import ProjectError
+from fairlead.core.output_path import require_page_name
 from fairlead.core.plural import counted
 from fairlead.data.sampled_answers import SampledAnswers, read_sampled_answers
 from fairlead.store import lineage
@@ -43,6 +44,8 @@ def report(
     from fairlead.report import run_page
     from fairlead.report.run_page import RunInput, RunPage, SamplePair
 
+    if out is not None:
+        require_page_name(out)
     opened_project = open_project(project)
     folder = find_run(opened_project, ref)
     if not (folder / "config.json").exists():

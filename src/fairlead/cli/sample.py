@@ -23,9 +23,11 @@ from fairlead.cli.sampling_options import (
     TopP,
     read_template,
 )
-from fairlead.core import files
+from fairlead.core import digest, files
 from fairlead.core.errors import DataError
 from fairlead.data.record_writer import require_jsonl_name
+from fairlead.store.artifact import load_artifacts
+from fairlead.store.project import Project
 
 
 def sample(
@@ -51,6 +53,7 @@ def sample(
     """
     _check_out(out, prompts)
     opened_project = open_project(project)
+    _check_overwritten(out, opened_project)
 
     from fairlead.cli.sampled_answers import sample_answers
     from fairlead.recipes.sample import ROWS
@@ -83,6 +86,18 @@ def sample(
         wrote=[out, artifact.folder],
         next=next_commands.after_sample(model, prompts, out),
     )
+
+
+def _check_overwritten(out: Path, project: Project) -> None:
+    """Refuse to overwrite rows that are nowhere else: earlier answers are, in their rollouts."""
+    if out.exists() and out.stat().st_size:
+        before = digest.of_file(out)
+        rollouts = (each for each in load_artifacts(project)[0] if each.manifest.kind == "rollouts")
+        if not any(before in rollout.manifest.files.values() for rollout in rollouts):
+            raise DataError(
+                f"{out}: holds other rows than sampled answers of this project, and would be overwritten. "
+                "Choose another --out, or remove the file."
+            )
 
 
 def _check_out(out: Path, prompts: str) -> None:

@@ -1,6 +1,8 @@
 """Counts in messages: `1 row`, `3 rows`, `12,000 people`; verbs that agree with them; kinds of rows."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+
+MAX_LISTED = 12
 
 IRREGULAR = {
     "person": "people",
@@ -40,6 +42,12 @@ def counted(n: int, noun: str) -> str:
 def agreeing(n: int, word: str) -> str:
     """The noun or verb alone, for a sentence in which the number stands elsewhere: 1 row *was* left out."""
     return word if n == 1 else plural(word)
+
+
+def listed(names: Sequence[str]) -> str:
+    """`a, b, c`; of many names the first twelve and the number of the others."""
+    more = len(names) - MAX_LISTED
+    return f"{', '.join(names[:MAX_LISTED])} and {more:,} more" if more > 0 else ", ".join(names)
 
 
 def left_out_text(left_out: Mapping[str, int]) -> str:

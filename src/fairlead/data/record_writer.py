@@ -11,6 +11,7 @@ from typing import Any
 
 from fairlead.core import files, jsonl
 from fairlead.core.errors import DataError
+from fairlead.core.output_path import require_outside_artifacts
 from fairlead.data.records import Record, to_row
 from fairlead.data.row_problem import MAX_SHOWN, RowProblem, bad_rows_error
 
@@ -80,9 +81,12 @@ def rejected_rows_path(out: Path) -> Path:
 
 
 def require_jsonl_name(out: Path) -> Path:
-    """Return `out`; raise DataError if its name does not end in .jsonl."""
+    """Return `out`; raise DataError if its name does not end in .jsonl, or ProjectError if it is in an
+    artifact.
+    """
     if out.suffix != ".jsonl":
         raise DataError(f"{out}: rows are written as plain JSON Lines. Choose a name that ends in .jsonl.")
+    require_outside_artifacts(out)
     return out
 
 

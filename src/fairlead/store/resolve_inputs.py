@@ -12,6 +12,7 @@ from pathlib import Path
 from fairlead.core import digest
 from fairlead.core.config import Ref
 from fairlead.core.errors import ProjectError
+from fairlead.core.plural import listed
 from fairlead.core.spelling import KEYS, Spelling
 from fairlead.store.artifact import Artifact, find_artifacts, load_artifacts, only_artifact
 from fairlead.store.project import ARTIFACT_KINDS, Project
@@ -186,5 +187,5 @@ def _hint(project: Project, accepted: tuple[str, ...], ref: str) -> str:
     if near:
         return f'Did you mean "{near[0]}"?'
     if labels:
-        return f"The project has: {', '.join(labels)}."
+        return f"The project has: {listed(labels)}."
     return f"The project has no {' and no '.join(accepted)} yet."

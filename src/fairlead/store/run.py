@@ -28,6 +28,7 @@ from fairlead.core import digest, files, jsonl
 from fairlead.core.errors import ProjectError, Stopped
 from fairlead.core.former_keys import flat
 from fairlead.core.interrupt import StopRequest, stop_on_interrupt
+from fairlead.core.plural import listed
 from fairlead.core.spelling import KEYS, Spelling
 from fairlead.store.artifact import (
     Artifact,
@@ -324,12 +325,14 @@ def run_id(recipe: str, config: Any, input_digests: Mapping[str, str]) -> str:
 
 
 def find_run(project: Project, ref: str) -> Path:
-    """Find the folder of a run by its id, by the name of its artifact, or by the start of its id."""
+    """Find the folder of a run by its id, its path, the name of its artifact, or the start of its id."""
     ids = (
         sorted(folder.name for folder in project.runs.iterdir() if folder.is_dir())
         if project.runs.is_dir()
         else []
     )
+    if "/" in ref and Path(ref).resolve().parent == project.runs.resolve():
+        ref = Path(ref).name
     makers = {artifact.manifest.run for artifact in find_artifacts(project, ref) if artifact.manifest.run}
     candidates = (
         [id for id in ids if id == ref]
@@ -338,7 +341,7 @@ def find_run(project: Project, ref: str) -> Path:
     )
     if len(candidates) > 1:
         raise ProjectError(
-            f"{ref!r} is ambiguous: it matches the runs {', '.join(candidates)}. Write more of the id."
+            f"{ref!r} is ambiguous: it matches the runs {listed(candidates)}. Write more of the id."
         )
     if not candidates and makers:
         raise ProjectError(
@@ -346,7 +349,7 @@ def find_run(project: Project, ref: str) -> Path:
             f"{project.runs}. Restore it; `fairlead lineage show {ref}` reads the artifact alone."
         )
     if not candidates:
-        existing = f"The project has: {', '.join(ids)}." if ids else "The project has no runs yet."
+        existing = f"The project has: {listed(ids)}." if ids else "The project has no runs yet."
         raise ProjectError(
             f"{ref!r}: no run has this id, and no run made an artifact of this name. {existing}"
         )
