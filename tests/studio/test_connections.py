@@ -14,7 +14,7 @@ import pytest
 from fastapi import FastAPI, Request
 from fastapi.responses import Response, StreamingResponse
 
-from fairlead.studio.connections import Bounds
+from fairlead.studio.connections import PART_BYTES, Bounds
 from fairlead.studio.settings import Settings
 from studio.running_server import running
 
@@ -32,6 +32,7 @@ class Served:
     port: int
     release: threading.Event = field(default_factory=threading.Event)
     num_begun: int = 0  # requests for /wait and /body
+    num_read: int = 0  # bytes of bodies
     large_ended: threading.Event = field(default_factory=threading.Event)  # read to its end, or let go
 
     @property
@@ -49,6 +50,12 @@ class Served:
         end = time.monotonic() + SOON_S
         while self.num_begun < number:
             assert time.monotonic() < end, f"only {self.num_begun} of {number} requests have begun"
+            time.sleep(0.01)
+
+    def wait_until_read(self, number: int) -> None:
+        end = time.monotonic() + SOON_S
+        while self.num_read < number:
+            assert time.monotonic() < end, f"only {self.num_read} of {number} bytes have been read"
             time.sleep(0.01)
 
 
@@ -80,7 +87,9 @@ def serving(bounds: Bounds, trusted_proxies: str = "127.0.0.1") -> Iterator[Serv
     @app.post("/body")
     async def body(request: Request) -> int:
         served.num_begun += 1
-        return len(await request.body())
+        async for part in request.stream():
+            served.num_read += len(part)
+        return served.num_read
 
     with running(app, settings, bounds) as port:
         served = Served(port)
@@ -158,7 +167,6 @@ def test_connections_that_wait_make_room_for_the_next_request(content: bytes) ->
     bounds = Bounds(per_source=4, head_s=60, keep_alive_s=60)
     with serving(bounds) as served, contextlib.ExitStack() as stack:
         waiting = [stack.enter_context(served.connect(content)) for _ in range(4)]
-        served.wait_until_begun(4 if content == SLOW_BODY else 0)
         assert httpx.get(served.url + "/quick", timeout=SOON_S).json() == "quick"
         assert is_closed(waiting[0]), "the one that waited longest goes first"
         assert not is_closed(waiting[3], within_s=0.2)
@@ -207,3 +215,32 @@ def test_who_only_says_to_be_a_proxy_is_counted() -> None:
             clients.append(stack.enter_context(served.connect(head)))
             assert b"200 OK" in answer(clients[-1])
         assert is_closed(clients[0])
+
+
+def test_a_flood_without_requests_closes_neither_those_in_use_nor_those_just_opened() -> None:
+    bounds = Bounds(per_source=4, head_s=60, keep_alive_s=60)
+    with serving(bounds) as served, contextlib.ExitStack() as stack:
+        used = stack.enter_context(served.connect(QUICK))
+        assert b"200 OK" in answer(used)
+        slow = [stack.enter_context(served.connect(SLOW_BODY)) for _ in range(4)]
+        assert is_closed(slow[0])
+        opened = stack.enter_context(served.connect(HEAD))
+        slow += [stack.enter_context(served.connect(SLOW_BODY)) for _ in range(2)]
+        assert all(is_closed(client) for client in slow[1:4])
+        for client, rest in ((used, QUICK), (opened, b"\r\n")):
+            client.sendall(rest)
+            assert b"200 OK" in answer(client)
+
+
+def test_an_upload_that_makes_progress_outlasts_newer_connections() -> None:
+    bounds = Bounds(per_source=3, head_s=60, keep_alive_s=60)
+    size = 4 * PART_BYTES
+    head = SLOW_BODY.partition(b"\r\n\r\n")[0].replace(b"1000", b"%d" % size) + b"\r\n\r\n"
+    with serving(bounds) as served, contextlib.ExitStack() as stack:
+        upload = stack.enter_context(served.connect(head))
+        for number in range(1, 5):
+            slow = [stack.enter_context(served.connect(SLOW_BODY)) for _ in range(2)]
+            upload.sendall(bytes(PART_BYTES))
+            served.wait_until_read(number * PART_BYTES)
+        assert not is_closed(slow[1], within_s=0.2)
+        assert b"200 OK" in answer(upload)

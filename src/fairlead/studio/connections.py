@@ -1,8 +1,10 @@
 """Bounds on connections: how many one client may hold, and how long a connection may stall.
 
-A client that is slow or gone holds a connection and nothing else.  When a client reaches its limit, its
-connection that has waited longest is closed in favour of the next one, first those that have never sent a
-request.  A connection that is answering a request is never closed for that.
+A client that is slow or gone holds a connection and nothing else.  A client at its limit loses one connection
+for each new one: first the one whose request has been incomplete for longest, then the one that has been idle
+for longest.  So a flood of connections without requests closes neither a connection that has just been opened
+nor those of people who share the network address.  An upload counts as begun again whenever a part of it has
+come.  A connection that is answering a request is never closed for another one.
 
 Behind a proxy, all connections come from the proxy.  They are not counted; `RequestsPerSource` counts the
 requests of each client that the proxy names.  A proxy is known by its address and by `X-Forwarded-For`.
@@ -15,7 +17,7 @@ import socket
 import sys
 from collections import Counter
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any, Literal, Protocol
 
 from starlette.responses import JSONResponse
 from starlette.types import ASGIApp, Receive, Scope, Send
@@ -42,20 +44,30 @@ class Bounds:
     gone_s: int = 60  # without a sign of life from the client's machine
 
 
-State = Literal["new", "idle", "receiving", "answering"]
-# In the order in which connections are closed for others.  "new": no request yet; "idle": between requests;
-# "receiving": the body of a request is incomplete.
-CLOSABLE: tuple[State, ...] = ("new", "idle", "receiving")
+State = Literal["receiving", "idle", "answering"]
+# In the order in which connections are closed for others.  "receiving": the first request, or one that has
+# begun, is incomplete; "idle": between requests.
+CLOSABLE: tuple[State, ...] = ("receiving", "idle")
+PART_BYTES = 64 * 1024  # of a body: who has sent so many more keeps the connection for longer
+
+
+class Connection(Protocol):
+    """What `Connections` counts: a connection of the HTTP protocol, or one without a first request."""
+
+    source: str
+    state: State
+
+    def give_up(self) -> None:
+        """End the connection at once."""
 
 
 class _Held:
     """The connections of one source by state, each in the order in which they came into it."""
 
     def __init__(self) -> None:
-        self.by_state: dict[State, dict[BoundedConnection, None]] = {
-            "new": {},
-            "idle": {},
+        self.by_state: dict[State, dict[Connection, None]] = {
             "receiving": {},
+            "idle": {},
             "answering": {},
         }
 
@@ -87,7 +99,7 @@ class Connections:
     def is_proxy(self, host: str) -> bool:
         return host in self._proxies
 
-    def add(self, connection: "BoundedConnection") -> bool:
+    def add(self, connection: Connection) -> bool:
         """Whether there is room for the connection, after closing another one if need be."""
         held = self._by_source.get(connection.source)
         limit = self.bounds.per_source
@@ -100,14 +112,19 @@ class Connections:
         self._insert(connection)
         return True
 
-    def sort(self, connection: "BoundedConnection", source: str, state: State) -> None:
+    def sort(self, connection: Connection, source: str, state: State) -> None:
         """Note what has become of a connection."""
         if (source, state) != (connection.source, connection.state):
             self.remove(connection)
             connection.source, connection.state = source, state
             self._insert(connection)
 
-    def remove(self, connection: "BoundedConnection") -> None:
+    def renew(self, connection: Connection) -> None:
+        """Let a connection count as the newest one in its state."""
+        self.remove(connection)
+        self._insert(connection)
+
+    def remove(self, connection: Connection) -> None:
         held = self._by_source.get(connection.source)
         if held is None or connection not in held.by_state[connection.state]:
             return
@@ -116,7 +133,7 @@ class Connections:
         if not held:
             del self._by_source[connection.source]
 
-    def _insert(self, connection: "BoundedConnection") -> None:
+    def _insert(self, connection: Connection) -> None:
         held = self._by_source.setdefault(connection.source, _Held())
         held.by_state[connection.state][connection] = None
         self._num_open += 1
@@ -126,14 +143,17 @@ class BoundedConnection(H11Protocol):
     """A connection with limits on time.  `bounded_protocol` makes the class that a server uses."""
 
     all_connections: Connections
-    source = ""
-    state: State = "new"
+    source: str = ""
+    state: State = "receiving"
+    received_before = b""  # the beginning of the first request, see `first_requests`
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         super().connection_made(transport)
         self._head_timer: asyncio.TimerHandle | None = None
         self._stall_timer: asyncio.TimerHandle | None = None
         self._is_open = True
+        self._is_used = False
+        self._part = 0  # bytes since the connection was last renewed
         self.source = source_of(self.client[0]) if self.client else ""
         if not self.all_connections.add(self):
             self._is_open = False
@@ -141,6 +161,8 @@ class BoundedConnection(H11Protocol):
             transport.close()
             return
         self._expect_head()
+        if self.received_before:
+            self.data_received(self.received_before)
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._leave()
@@ -149,12 +171,17 @@ class BoundedConnection(H11Protocol):
     def data_received(self, data: bytes) -> None:
         super().data_received(data)
         if self._has_request:
-            if self.state == "new":
+            if not self._is_used:
+                self._is_used = True
                 _end_when_gone(self.transport.get_extra_info("socket"), self.all_connections.bounds.gone_s)
             self._stop_expecting_head()
         elif self._head_timer is None:
             self._expect_head()
         self._sort()
+        self._part += len(data)
+        if self._part >= PART_BYTES and self._is_open:
+            self._part = 0
+            self.all_connections.renew(self)
 
     def on_response_complete(self) -> None:
         super().on_response_complete()

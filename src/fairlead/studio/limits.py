@@ -1,6 +1,7 @@
 """Limits on clients: how often a password may be wrong, and how large a request may be."""
 
 import asyncio
+import functools
 import ipaddress
 import re
 import time
@@ -71,6 +72,7 @@ class Limiter:
         return f"{self.purpose}: {key}"
 
 
+@functools.lru_cache(maxsize=4096)
 def source_of(host: str) -> str:
     """The part of a network address that one client holds: of IPv6, the first 64 bits."""
     try:

@@ -8,11 +8,17 @@ from types import FrameType
 import uvicorn
 from fastapi import FastAPI
 
-from fairlead.studio.connections import Bounds, Connections, RequestsPerSource, bounded_protocol
+from fairlead.studio.connections import (
+    BoundedConnection,
+    Bounds,
+    Connections,
+    RequestsPerSource,
+    bounded_protocol,
+)
+from fairlead.studio.first_requests import FirstRequests
 from fairlead.studio.settings import Settings
 
 RESERVED_FILES = 256
-ACCEPTED_AT_ONCE = 16  # new connections, before requests on others go on
 WAITING = 2048  # new connections that wait in the system
 SHUTDOWN_S = 5  # for requests in progress when the server is asked to stop
 
@@ -27,11 +33,13 @@ class Server(uvicorn.Server):
         self, app: FastAPI, settings: Settings, ready: Callable[[], None], bounds: Bounds | None = None
     ) -> None:
         bounds = bounds or Bounds(per_source=settings.connections_per_source, in_total=_most_connections())
+        connections = Connections(bounds, settings.trusted_proxies)
         config = uvicorn.Config(
             RequestsPerSource(app, bounds.per_source),
-            http=bounded_protocol(Connections(bounds, settings.trusted_proxies)),
+            http=bounded_protocol(connections),
             timeout_keep_alive=bounds.keep_alive_s,
-            backlog=ACCEPTED_AT_ONCE,
+            backlog=WAITING,
+            loop="asyncio",
             access_log=False,
             log_config=None,
             server_header=False,
@@ -42,15 +50,27 @@ class Server(uvicorn.Server):
             ws="none",
         )
         super().__init__(config)
+        self._connections = connections
+        self._first_requests: FirstRequests | None = None
         self._app = app
         self._ready = ready
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         await super().startup(sockets)
+        self._first_requests = FirstRequests(self._connections, self._make_protocol)
         for listening in sockets or ():
-            listening.listen(WAITING)  # asyncio has set it to the number that it accepts at once
+            self._first_requests.listen(listening)
         if self.started:
             self._ready()
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        if self._first_requests is not None:
+            self._first_requests.close()
+        await super().shutdown(sockets)
+
+    def _make_protocol(self) -> BoundedConnection:
+        make: type[BoundedConnection] = self.config.http_protocol_class  # type: ignore[assignment]
+        return make(self.config, self.server_state, self.lifespan.state)
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
         """Close the event streams first: they never end by themselves."""
