@@ -3,7 +3,7 @@
 import json
 
 import pytest
-from playwright.sync_api import Page, expect
+from playwright.sync_api import Dialog, Page, expect
 
 from browser.conftest import Browse, Studio
 from browser.held_requests import HeldRequests
@@ -118,3 +118,26 @@ def test_a_lead_changes_what_is_asked_and_not_the_scale_on_which_people_have_jud
     expect(page.get_by_text("with a 7-point scale")).to_be_visible()
     with studio.database.read() as connection:
         assert campaigns.get_by_id(connection, campaign.id).options == one.options
+
+
+def test_deleting_the_chosen_items_asks_first(studio: Studio, browse: Browse) -> None:
+    campaign = studio.campaign("pairwise")
+    page = browse(studio.person("Ada", campaign, role="lead"))
+    page.goto(f"{studio.url}/c/{campaign.slug}/items")
+    boxes = page.get_by_role("checkbox", name="Choose item")
+    number = boxes.count()
+    assert number > 1
+    boxes.first.check()
+    page.once("dialog", lambda dialog: dialog.dismiss())
+    page.get_by_role("button", name="Delete", exact=True).click()
+    expect(boxes.first).to_be_checked()  # the page is still the same
+    questions = []
+
+    def accept(dialog: Dialog) -> None:
+        questions.append(dialog.message)
+        dialog.accept()
+
+    page.once("dialog", accept)
+    page.get_by_role("button", name="Delete", exact=True).click()
+    expect(boxes).to_have_count(number - 1)
+    assert questions == ["Delete the chosen items for good? Items that somebody has been handed stay."]

@@ -25,6 +25,7 @@ def test_the_wizard_goes_from_a_file_to_an_open_campaign(place: Place) -> None:
         "model": "",
         "name": "Help <b>",
         "guidelines": "# Be kind",
+        "read_first": "true",
         "overlap": "2",
         "audience": "Nurses",
         "pay_per_hour": "18,50",
@@ -39,6 +40,7 @@ def test_the_wizard_goes_from_a_file_to_an_open_campaign(place: Place) -> None:
         refused.status_code == 422
         and "must be a whole number" in refused.text
         and 'value="Kept"' in refused.text
+        and 'name="read_first" value="true" checked' in refused.text
     )
     assert lead.get("/api/v1/campaigns").json() == {"campaigns": []}
     made = lead.post("/new", data=form | {"publish": "true"})
@@ -51,6 +53,7 @@ def test_the_wizard_goes_from_a_file_to_an_open_campaign(place: Place) -> None:
         2700,
         18.5,
     )
+    assert found["read_first"]
     assert found["options"] == {"aspects": ["helpful", "honest"], "chips": ["clear", "short"], "points": 7}
     assert found["progress"] == {"items": 7, "wanted": 14, "open": 14, "held": 0, "done": 0}
     page = lead.get("/c/help-b/items").text

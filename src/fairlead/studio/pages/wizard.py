@@ -59,6 +59,7 @@ class TaskForm(PreviewIn, AnswererForm):
 
     name: Annotated[str, Field(max_length=1000)] = ""
     guidelines: Annotated[str, Field(max_length=200_000)] = ""
+    read_first: bool = False
     overlap: Short = "1"
     audience: Annotated[str, Field(max_length=10_000)] = ""
     pay_per_hour: Short = ""
@@ -221,6 +222,7 @@ def _plan(form: TaskForm) -> CampaignPlan:
         chips=_parse_names(form.chips),
         points=_parse_whole_number("points", form.points),
         guidelines=form.guidelines,
+        read_first=form.read_first,
     )
     rows = None
     if form.upload is not None or form.rollouts:

@@ -21,7 +21,8 @@
 //   data-changes                send only what differs from the page as it was loaded, and hidden fields.
 //   data-was="role"             also send, as `was`, the value that this field had.
 //   data-holds="id"             disable a button on each change, until the page replaces the button.
-//   data-confirm="Delete it?"   ask first.
+//   data-confirm="Delete it?"   ask first.  On a button, only when this button sends the form.  A form that the
+//                               browser sends itself may ask too.
 //
 // Two people may have the same form open.  When the server answers that a value is stale, the form takes over
 // what the other person has changed.  It is sent again if that are other fields; otherwise the user decides.
@@ -80,12 +81,11 @@ function toast(text, kind = "good") {
 const sending = new Map(); // form -> whether a field has changed since it was sent
 
 async function submit(form) {
-  const { api, confirm: question, done: notice, on: trigger, then: target } = form.dataset;
+  const { api, done: notice, on: trigger, then: target } = form.dataset;
   if (sending.has(form)) {
     sending.set(form, trigger === "change");
     return;
   }
-  if (question && !confirm(question)) return;
   const [method, path] = api.split(" ");
   clearErrors(form);
   const body = bodyOf(form);
@@ -203,9 +203,11 @@ function clearErrors(form) {
 // ---------------------------------------------------------------- listeners
 
 document.addEventListener("submit", (event) => {
-  if (!event.target.dataset.api) return;
-  event.preventDefault();
-  submit(event.target);
+  const form = event.target;
+  const question = event.submitter?.dataset.confirm ?? form.dataset.confirm;
+  const isRefused = question && !sending.has(form) && !confirm(question);
+  if (isRefused || form.dataset.api) event.preventDefault();
+  if (!isRefused && form.dataset.api) submit(form);
 });
 
 document.addEventListener("change", (event) => {
