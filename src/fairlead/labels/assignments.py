@@ -118,7 +118,7 @@ def merge_options(connection: Connection, campaign: Campaign, changed: Mapping[s
         )
         if connection.execute(assigned).scalar() is not None:
             raise Conflict(
-                f"Items have already been assigned with a {points}-point scale. "
+                f"People have already received items with a {points}-point scale. "
                 "Create a new campaign to use another scale."
             )
     return {**campaign.options, **changed}

@@ -21,8 +21,7 @@
 //   data-changes                send only what differs from the page as it was loaded, and hidden fields.
 //   data-was="role"             also send, as `was`, the value that this field had.
 //   data-holds="id"             disable a button on each change, until the page replaces the button.
-//   data-confirm="Delete it?"   ask first.  On a button, only when this button sends the form.  A form that the
-//                               browser sends itself may ask too.
+//   data-confirm="Delete it?"   ask first; on a button: when this button sends the form.  Needs no data-api.
 //
 // Two people may have the same form open.  When the server answers that a value is stale, the form takes over
 // what the other person has changed.  It is sent again if that are other fields; otherwise the user decides.

@@ -27,7 +27,7 @@ export function emptyMessage({ state, paused, must_read }) {
     return ["You are paused in this campaign", "The lead has paused you. Your answers are saved."];
   }
   if (state !== "open") {
-    return [`This campaign is ${state}`, "No tasks are assigned at the moment. Your answers are saved."];
+    return [`This campaign is ${state}`, "There are no tasks at the moment. Your answers are saved."];
   }
   if (must_read) {
     return ["Read the guidelines first", "This campaign gives you tasks once you have read its guidelines."];
