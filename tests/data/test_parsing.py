@@ -93,6 +93,12 @@ def test_an_empty_system_message_is_allowed_since_it_switches_off_a_default_one(
     assert record.prompt[0] == Message("system", "")
 
 
+def test_a_system_message_of_null_is_none() -> None:
+    record = parse_row("prompt", {"prompt": [system("") | {"content": None}, *ASKED]}, WHERE)
+    assert [turn.role for turn in record.prompt] == ["user"]
+    assert "has no turns" in problem("prompt", {"prompt": [{"role": "system", "content": None}]})
+
+
 @pytest.mark.parametrize("column", ["prompt", "chosen", "rejected"])
 def test_a_missing_column_is_named_with_what_is_there(column: str) -> None:
     row = {name: value for name, value in COMPARISON.items() if name != column}

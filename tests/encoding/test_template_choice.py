@@ -82,17 +82,26 @@ def test_a_file_is_read(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("file", "content", "why"),
     [
+        (
+            "pointer.jinja",
+            "version https://git-lfs.github.com/spec/v1\n",
+            "is a Git LFS pointer.*git lfs pull",
+        ),
+        ("page.jinja", "\n<!DOCTYPE html><html></html>", "is a web page.*Download the file itself"),
+        ("nothing.jinja", "", "is empty. Download or copy"),
+        ("latin.jinja", b"caf\xe9", "is not text in UTF-8. Save it"),
+        (".", None, "is a folder. Name the .jinja file"),
         ("absent.jinja", None, "no such file, and no built-in template"),
         ("empty.jinja", " ", "holds no chat template"),
         ("broken.jinja", "{% for %}", "is not valid Jinja"),
         ("config.json", "{}", "holds no chat_template"),
     ],
 )
-def test_a_file_that_is_no_template(tmp_path: Path, file: str, content: str | None, why: str) -> None:
+def test_a_file_that_is_no_template(tmp_path: Path, file: str, content: str | bytes | None, why: str) -> None:
     path = tmp_path / file
     if content is not None:
-        path.write_text(content)
-    with pytest.raises(ModelError, match=why):
+        path.write_bytes(content if isinstance(content, bytes) else content.encode())
+    with pytest.raises(ModelError, match=f"^template.file={path}: {why}|^the chat template .*{why}"):
         choose_template(without_template(), Template(file=str(path)), "m")
 
 

@@ -1,5 +1,6 @@
 """Models are checked before a run opens: policies, reward models, and members of ensembles."""
 
+import json
 import shutil
 from pathlib import Path
 
@@ -10,6 +11,7 @@ from fairlead.model import check_inputs
 from fairlead.recipes import ppo
 from fairlead.store.resolve_inputs import ResolvedInput
 from fakes import save_model
+from model.test_weight_files import write_weights
 
 
 def local(folder: Path) -> ResolvedInput:
@@ -44,3 +46,16 @@ def test_every_member_of_an_ensemble_is_checked(tmp_path: Path) -> None:
     shutil.copytree(first, first / "member-2")
     with pytest.raises(ModelError, match="declares an ensemble of 2 members"):
         check_inputs.check_input("reward-model", local(first))
+
+
+def test_an_adapter_of_a_classifier_is_no_policy(tmp_path: Path) -> None:
+    base, folder = save_model(tmp_path / "base"), tmp_path / "judge"
+    folder.mkdir()
+    write_weights(folder / "adapter_model.safetensors", "base_model.model.score.weight")
+    settings = {"base_model_name_or_path": str(base), "task_type": "SEQ_CLS", "peft_type": "LORA"}
+    (folder / "adapter_config.json").write_text(json.dumps(settings))
+    with pytest.raises(ModelError, match="adapter of a reward model.*reward=NAME. As a policy.*base[.]$"):
+        check_inputs.check_input("model", local(folder))
+    settings["task_type"] = "CAUSAL_LM"
+    (folder / "adapter_config.json").write_text(json.dumps(settings))
+    check_inputs.check_input("model", local(folder))

@@ -171,7 +171,7 @@ def imported(
     tally = Tally()
     written: list[dict[str, Any]] = []
     num_left_out = 0
-    for parsed in importer.import_rows(source, format, kind, tally):
+    for parsed in importer.import_rows(source, format, kind):
         if isinstance(parsed, RowProblem):
             raise BadRow(parsed)
         if isinstance(parsed, LeftOutRow):

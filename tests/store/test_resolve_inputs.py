@@ -101,6 +101,26 @@ def test_a_folder_is_an_input_by_the_digest_of_its_listing(tmp_path: Path) -> No
     assert found(project, MODEL, str(folder)).name == "file:./base"
 
 
+def test_a_folder_is_read_once_until_a_file_in_it_changes(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    project, folder = create_project(tmp_path / "project"), tmp_path / "base"
+    folder.mkdir()
+    (folder / "weights").write_bytes(b"abc")
+    read: list[Path] = []
+
+    def of_file(path: Path) -> str:
+        read.append(path)
+        return "sha256:" + hashlib.sha256(path.read_bytes()).hexdigest()
+
+    monkeypatch.setattr("fairlead.core.digest.of_file", of_file)
+    first = found(project, MODEL, str(folder)).digest
+    assert found(project, MODEL, str(folder)).digest == first
+    assert len(read) == 1
+    (folder / "weights").write_bytes(b"abcd")
+    assert found(project, MODEL, str(folder)).digest != first
+
+
 def test_an_artifact_of_another_project_comes_from_outside(tmp_path: Path) -> None:
     project, other = create_project(tmp_path / "one"), create_project(tmp_path / "other")
     made = publish(other, "model", "m")

@@ -19,19 +19,17 @@ from typing import Any, NamedTuple
 from fairlead.core.errors import ConfigError, DataError
 from fairlead.core.plural import counted, left_out_text
 from fairlead.data.column_map import ColumnMap
-from fairlead.data.column_meaning import is_judgement, is_negative, is_note, meaning_of, without_blanks
+from fairlead.data.column_meaning import is_note, meaning_of, without_blanks
 from fairlead.data.file_source import SourceRow
 from fairlead.data.formats import feedback, score_table
 from fairlead.data.formats.format import LeftOut
 from fairlead.data.formats.registry import FORMATS as FORMATS
 from fairlead.data.formats.registry import first_format as first_format
-from fairlead.data.formats.turns import label_of
 from fairlead.data.kind_conversion import as_kind, can_become
 from fairlead.data.kind_names import kind_plural
 from fairlead.data.record_reader import ParsedRow
 from fairlead.data.record_writer import write_rows
 from fairlead.data.records import (
-    COLUMNS_BY_KIND,
     RECORD_KINDS,
     Prompt,
     Record,
@@ -40,19 +38,12 @@ from fairlead.data.records import (
     prompt_text,
     to_row,
 )
-from fairlead.data.row_problem import (
-    BadRow,
-    RowProblem,
-    bad_rows_error,
-    shorten,
-)
+from fairlead.data.row_problem import BadRow, RowProblem, bad_rows_error
 from fairlead.data.row_sample import sample_rows
+from fairlead.data.unread_columns import lost_columns_error, repeats_text, with_map_option
 
 NUM_SAMPLE = 100  # rows from which the format is guessed
 
-QUESTION_COLUMNS = ("prompt", "instruction", "question", "input")  # texts that formats read as the prompt
-
-NATIVE_COLUMNS = frozenset().union(*COLUMNS_BY_KIND.values())
 
 # Columns beside a record that keep their place, because evaluations read them there (`pair_metadata`).
 KEPT_COLUMNS = ("tags", "family", "shown_first")
@@ -200,17 +191,12 @@ class LeftOutRow(NamedTuple):
 
 
 def import_rows(
-    rows: Iterable[SourceRow | RowProblem],
-    format: str,
-    kind: RecordKind | None = None,
-    tally: Tally | None = None,
+    rows: Iterable[SourceRow | RowProblem], format: str, kind: RecordKind | None = None
 ) -> Iterator[ParsedRow | LeftOutRow | RowProblem]:
     """Convert each row into records, problems and parts that are left out.
 
-    A row can give several records.  Without `kind`, a row becomes what it usually is.  Raises DataError at
-    the first row with a column that carries meaning and that nothing reads.
+    A row can give several records.  Without `kind`, a row becomes what it usually is.
     """
-    tally = tally or Tally()
     for row in gathered(iter(rows), format):
         if isinstance(row, RowProblem):
             yield row
@@ -232,34 +218,13 @@ def convert_row(
     try:
         converted = convert(row.value, row.where)
     except BadRow as error:
-        yield replace(_with_map(error.problem, row.value), row=row.value)
+        yield replace(with_map_option(error.problem, row.value), row=row.value)
         return
     for record in converted if isinstance(converted, list) else [converted]:
         if isinstance(record, LeftOut):
             yield LeftOutRow(row, record.reason)
         else:
             yield ParsedRow(row, record)
-
-
-def _with_map(problem: RowProblem, row: Mapping[str, Any]) -> RowProblem:
-    """The problem of a missing column or answer with the option that names another one in its place."""
-    if problem.why == "must end with assistant" and problem.field.startswith("messages["):
-        answers = [column for column in row if _is_answer_text(column, row[column])]
-        if answers:
-            target = (
-                "reference" if {"reference", "truth", "target"} & {*answers[0].split("_")} else "completion"
-            )
-            remedy = f"Read {answers[0]} with --map prompt=messages,{target}={answers[0]}."
-            return replace(problem, remedy=remedy)
-    if problem.why != "is missing" or problem.field not in NATIVE_COLUMNS or "--map" in problem.remedy:
-        return problem
-    remedy = f"{problem.remedy} Name the column with --map {problem.field}=COLUMN."
-    return replace(problem, remedy=remedy)
-
-
-def _is_answer_text(column: str, value: object) -> bool:
-    is_text = isinstance(value, str) and bool(value.strip())
-    return is_text and meaning_of(column, value) == "answer" and not is_judgement(column)
 
 
 def metadata_of(
@@ -294,7 +259,7 @@ def metadata_of(
             travelling[column] = value
             continue
         meaning = meaning_of(column, value) or ("answer" if feedback.is_verdict(column, value) else None)
-        if meaning is not None and _repeats(column, value, record):
+        if meaning is not None and repeats_text(column, value, record):
             continue  # the record holds it already: data sets repeat the question or the answer
         if meaning == "answer" and kind == "prompt":
             tally.ignored.add(column)  # only the prompts were asked for
@@ -306,60 +271,9 @@ def metadata_of(
         else:
             travelling[column] = value
     if lost:
-        raise _lost_columns_error(row, lost, format, source_kind)
+        raise lost_columns_error(row, lost, format, source_kind)
     tally.metadata.update(travelling)
     return travelling
-
-
-def _repeats(column: str, value: object, record: Record) -> bool:
-    """Whether the record holds the text of the column, and not by chance: a rating of 4 is no answer "4"."""
-    if not isinstance(value, str) or value.strip() not in _texts(record):
-        return False
-    says_how_good = feedback.as_number(value) is not None or label_of(value) is not None
-    return not (says_how_good and is_judgement(column))
-
-
-def _texts(record: Record) -> set[str]:
-    """The contents of all turns of the record."""
-    turns = [*record.prompt]
-    for name in ("completion", "chosen", "rejected"):
-        turns += getattr(record, name, ())
-    return {turn.content.strip() for turn in turns}
-
-
-def _lost_columns_error(row: SourceRow, lost: Mapping[str, Any], format: str, kind: RecordKind) -> DataError:
-    shown = ", ".join(f"{column} = {shorten(value)}" for column, value in lost.items())
-    names = list(lost)
-    options = " ".join(f"--ignore {name}" for name in names)
-    remedy = f"leave {'it' if len(names) == 1 else 'them'} out on purpose with {options}"
-    if kind == "prompt":
-        remedy = (
-            "say what they hold with --map, for example --map completion=COLUMN or "
-            f"--map chosen=COLUMN,rejected=COLUMN; take the prompts alone with --kind prompt; or {remedy}"
-        )
-    elif readings := [option for column in lost if (option := _map_option(column, row.value, kind))]:
-        remedy = f"say what it is, for example with {readings[0]}; or {remedy}"
-    return DataError(
-        f"{row.where}: the format {format} does not read {shown}, which would be lost. "
-        f"{remedy[0].upper()}{remedy[1:]}."
-    )
-
-
-def _map_option(column: str, row: Mapping[str, Any], kind: RecordKind) -> str | None:
-    """The option that would read the column, if its name and value say enough to name one."""
-    value = row[column]
-    if "system" in column.lower() and isinstance(value, str) and column != "system":
-        return f"--map system={column}"
-    if meaning_of(column, value) == "question" and isinstance(value, str):
-        question = [name for name in QUESTION_COLUMNS if isinstance(row.get(name), str) and row[name].strip()]
-        return f"--map prompt={'+'.join([column, *question])}" if question else None
-    if kind != "demonstration" or is_negative(column):
-        return None
-    if column != "label" and label_of(value) is not None:
-        return f"--map label={column}"
-    if column != "score" and feedback.as_number(value) is not None:
-        return f"--map score={column} --scale 1:5"
-    return None
 
 
 def parse_kind(name: str) -> RecordKind:
@@ -394,7 +308,7 @@ def _native_rows(
     if kind is not None:
         rows = _refuse_another_kind(rows, format, kind)
     seen: set[bytes] = set()
-    for parsed in import_rows(rows, format, kind, tally):
+    for parsed in import_rows(rows, format, kind):
         if isinstance(parsed, RowProblem):
             yield parsed
             continue

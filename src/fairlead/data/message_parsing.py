@@ -59,6 +59,11 @@ def parse_message(value: object, field: str, where: RowLocation) -> Message:
     )
 
 
+def is_absent_system(value: object) -> bool:
+    """Whether a message is a system message of null.  An empty one is a message: it replaces a default."""
+    return isinstance(value, dict) and value.get("role") == "system" and value.get("content") is None
+
+
 def _has_foreign_part(content: object) -> bool:
     """Whether a list of parts, as in OpenAI's API, has a part that is no text."""
     return isinstance(content, list) and any(

@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping
 from typing import Any, Literal, NoReturn, cast
 
 from fairlead.core.plural import counted
-from fairlead.data.message_parsing import decode_json, parse_message
+from fairlead.data.message_parsing import decode_json, is_absent_system, parse_message
 from fairlead.data.records import (
     Binary,
     Carried,
@@ -306,7 +306,10 @@ def read_tools(value: object, where: RowLocation) -> tuple[Mapping[str, Any], ..
 
 
 def read_messages(value: object, field: str, where: RowLocation) -> Messages:
-    """Parse the messages of a column.  `check_turns` checks their order."""
+    """Parse the messages of a column.  `check_turns` checks their order.
+
+    A first system message whose content is null is none: tables write null where a row has no system message.
+    """
     if isinstance(value, str):
         reject_row(
             where,
@@ -319,7 +322,11 @@ def read_messages(value: object, field: str, where: RowLocation) -> Messages:
         reject_row(
             where, field, value, "is not a list of messages", 'Write [{"role": "user", "content": "…"}, …].'
         )
-    return tuple(parse_message(item, f"{field}[{index}]", where) for index, item in enumerate(value))
+    return tuple(
+        parse_message(item, f"{field}[{index}]", where)
+        for index, item in enumerate(value)
+        if index or not is_absent_system(item)
+    )
 
 
 def check_turns(turns: Messages, field: str, where: RowLocation, *, first: Role, last: Role) -> None:

@@ -19,6 +19,7 @@ from jinja2 import TemplateError, meta
 from transformers import PreTrainedTokenizerBase
 from transformers.utils.chat_template_utils import _compile_jinja_template
 
+from fairlead.core.downloaded_files import check_downloaded
 from fairlead.core.errors import ConfigError, ModelError
 from fairlead.core.template_settings import Template
 from fairlead.encoding.built_in_templates import BUILT_IN, read_template
@@ -118,21 +119,30 @@ def _template_text(
 
 def _read(file: str) -> str:
     path = Path(file)
+    if path.is_dir():
+        raise ModelError(f"template.file={file}: is a folder. Name the .jinja file in it.")
     try:
-        text = path.read_text(encoding="utf-8")
+        check_downloaded(path, name=f"template.file={file}")
+        text = path.read_text(encoding="utf-8-sig")
     except FileNotFoundError as error:
         raise ModelError(
             f"template.file={file}: no such file, and no built-in template ({', '.join(BUILT_IN)})."
         ) from error
-    except (OSError, UnicodeDecodeError) as error:
-        raise ModelError(f"template.file={file}: cannot be read as UTF-8 text: {error}.") from error
+    except OSError as error:
+        raise ModelError(f"template.file={file}: cannot be read: {error.strerror}.") from error
+    except UnicodeDecodeError as error:
+        raise ModelError(
+            f"template.file={file}: is not text in UTF-8. Save it as UTF-8, or name a .jinja file."
+        ) from error
     if path.suffix == ".json":  # tokenizer_config.json and the like
         try:
             text = json.loads(text)["chat_template"]
         except (ValueError, KeyError, TypeError) as error:
-            raise ModelError(f"template.file={file}: holds no chat_template.") from error
+            raise ModelError(
+                f"template.file={file}: holds no chat_template. Name the .jinja file of the model instead."
+            ) from error
     if not isinstance(text, str) or not text.strip():
-        raise ModelError(f"template.file={file}: holds no chat template.")
+        raise ModelError(f"template.file={file}: holds no chat template. Name a .jinja file with one.")
     return text
 
 

@@ -8,16 +8,10 @@ from typing import Any
 
 from fairlead.core import config as configs
 from fairlead.core.errors import ModelError
-from fairlead.model.check_model import (
-    ADAPTER_CONFIG,
-    check_model,
-    local_folder,
-    read_header,
-    read_json,
-    weight_files,
-)
+from fairlead.model.check_model import ADAPTER_CONFIG, check_model, local_folder
 from fairlead.model.ensemble import member_folders
-from fairlead.model.missing_weights import check_is_language_model
+from fairlead.model.missing_weights import check_is_language_adapter, check_is_language_model
+from fairlead.model.weight_files import read_header, read_json, weight_files
 from fairlead.store.resolve_inputs import LLM, RULE, ResolvedInput
 
 HEAD = "score"  # name of a reward model's head
@@ -48,7 +42,11 @@ def check_input(kind: str, source: ResolvedInput) -> None:
 def check_policy(reference: str) -> None:
     """Raise ModelError for a local classifier where a language model is expected."""
     folder = local_folder(reference)
-    if folder is not None and (folder / "config.json").is_file():
+    if folder is None:
+        return
+    if (folder / ADAPTER_CONFIG).is_file():
+        check_is_language_adapter(folder)
+    elif (folder / "config.json").is_file():
         architectures = read_json(folder / "config.json").get("architectures")
         check_is_language_model(architectures if isinstance(architectures, list) else (), reference)
 

@@ -39,7 +39,6 @@ from fairlead.model.check_model import (
     ADAPTER_CONFIG,
     ADAPTER_WEIGHTS,
     adapter_base,
-    adapter_task,
     check_adapter_folder,
     check_config,
     check_folder,
@@ -49,7 +48,11 @@ from fairlead.model.check_model import (
     is_adapter,
 )
 from fairlead.model.check_network import check_network, check_vocabulary, num_embeddings, reason
-from fairlead.model.missing_weights import check_is_language_model, missing_weights
+from fairlead.model.missing_weights import (
+    check_is_language_adapter,
+    check_is_language_model,
+    missing_weights,
+)
 
 TRIAL_TEXT = "What is 2 + 2?"  # any tokenizer makes tokens of it
 
@@ -307,12 +310,8 @@ def load_with_adapter(folder: Path, *, rounded: bool = True) -> PeftModel:
     A base that was quantised while the adapter was trained is rounded in the same way, unless
     `rounded=False`.
     """
+    check_is_language_adapter(folder)
     weights = read_adapter(folder)
-    if adapter_task(folder) == "SEQ_CLS":
-        raise ModelError(
-            f"{folder}: is the adapter of a reward model or another classifier (task_type SEQ_CLS), not of a "
-            "language model."
-        )
     base = load_causal_lm(adapter_base(folder))
     if rounded and quantize.has_record(folder):
         quantize.round_weights(base, default_device())

@@ -5,11 +5,13 @@ would initialise at random.  This module imports no torch.
 """
 
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 from fairlead.core.errors import ModelError
 from fairlead.core.plural import counted
-from fairlead.model.check_model import local_folder, weight_files
+from fairlead.model.check_model import adapter_base, adapter_task, local_folder
+from fairlead.model.weight_files import weight_files
 
 NUM_SHOWN = 3  # names of weights in a message
 CLASSIFIERS = ("ForSequenceClassification", "ForTokenClassification", "ForQuestionAnswering")
@@ -78,4 +80,14 @@ def check_is_language_model(architectures: Sequence[str], reference: str) -> Non
             f"{reference}: is a classifier, such as a reward model ({name}), not a language model. "
             "Name it where a reward model is expected, as in reward=NAME. As a policy, name the "
             "language model that it was trained from."
+        )
+
+
+def check_is_language_adapter(folder: Path) -> None:
+    """Raise ModelError for the adapter of a classifier."""
+    if adapter_task(folder) == "SEQ_CLS":
+        raise ModelError(
+            f"{folder}: is the adapter of a reward model or another classifier (task_type SEQ_CLS), not of a "
+            "language model. Name it where a reward model is expected, as in reward=NAME. As a policy, name "
+            f"the language model that it was trained from, {adapter_base(folder)}."
         )

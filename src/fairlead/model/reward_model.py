@@ -117,7 +117,8 @@ def _load_classifier_adapter(folder: Path) -> PreTrainedModel:
     """A classifier from an adapter with a head, merged into its base.  TRL's RewardTrainer writes these."""
     if adapter_task(folder) == "CAUSAL_LM":
         raise ModelError(
-            f"{folder}: is the adapter of a language model (task_type CAUSAL_LM), not of a reward model."
+            f"{folder}: is the adapter of a language model (task_type CAUSAL_LM), not of a reward model. "
+            f"Train a reward model on it with `fairlead train reward model={folder}`."
         )
     weights = load.read_adapter(folder)
     heads = [weight for name, weight in weights.items() if name.endswith(f".{HEAD}.weight")]

@@ -7,6 +7,7 @@ import difflib
 import importlib.util
 import re
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 
 from fairlead.core import digest
@@ -159,8 +160,23 @@ def _existing_path(project: Project, ref: str) -> Path | None:
 
 
 def _outside(project: Project, ref: str, path: Path) -> ResolvedInput:
-    sha = digest.of_json(digest.of_files(path)) if path.is_dir() else digest.of_file(path)
+    sha = _digest_of_folder(path.resolve(), _state(path)) if path.is_dir() else digest.of_file(path)
     return ResolvedInput(ref, _file_name(project, path), sha, path, None)
+
+
+@lru_cache(maxsize=32)
+def _digest_of_folder(path: Path, state: tuple[tuple[str, int, int, int], ...]) -> str:
+    """The digest of a folder.  A command resolves a model several times; its weights are read once.
+
+    `state` is part of the key of the cache only: a changed file changes it.
+    """
+    return digest.of_json(digest.of_files(path))
+
+
+def _state(folder: Path) -> tuple[tuple[str, int, int, int], ...]:
+    """Name, size and times of every file below the folder."""
+    stats = [(str(path), path.stat()) for path in sorted(folder.rglob("*")) if path.is_file()]
+    return tuple((path, stat.st_size, stat.st_mtime_ns, stat.st_ctime_ns) for path, stat in stats)
 
 
 def _file_name(project: Project, path: Path) -> str:
