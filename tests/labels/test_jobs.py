@@ -1,6 +1,7 @@
 """The job queue: order, checkpoints, leases, cancellation and retries."""
 
 import threading
+import time
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -154,3 +155,43 @@ def test_a_cancellation_takes_effect_when_the_worker_has_died(database: Database
         jobs.cancel(connection, id, actor="r-0000000002")
     assert job_worker.run_one(database, {"steps": take_steps}) is None
     assert (get_job(database, id).state, list_steps(database)) == ("cancelled", [])
+
+
+class RecordedWaits(threading.Event):
+    """Never set; waits for no time."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.waits_s: list[float] = []
+
+    def wait(self, timeout: float | None = None) -> bool:
+        self.waits_s.append(timeout or 0.0)
+        return False
+
+
+def test_a_job_leaves_the_lock_to_others_for_as_long_as_it_had_it(database: Database) -> None:
+    enqueue(database, steps=1)
+    stop, work_s = RecordedWaits(), 0.05
+    waited_s: list[float] = []
+
+    def handler(leased: LeasedJob) -> dict[str, Any]:
+        leased.stop = stop
+        with leased.write():
+            threading.Event().wait(work_s)
+            ended = time.monotonic()
+        with leased.write():
+            waited_s.append(sum(stop.waits_s) + time.monotonic() - ended)
+        return {}
+
+    job = job_worker.run_one(database, {"steps": handler})
+    assert job is not None and job.state == "done"
+    assert bool(stop.waits_s) == database.is_sqlite  # PostgreSQL has no such lock
+    assert not database.is_sqlite or waited_s[0] >= work_s
+
+
+def test_the_portions_of_a_job_fit_the_time_of_a_transaction() -> None:
+    assert jobs.next_portion(100, 2 * jobs.HOLD_S) == 50
+    assert jobs.next_portion(100, 0.8 * jobs.HOLD_S) == 100
+    assert jobs.next_portion(100, 0.2 * jobs.HOLD_S) == 200
+    assert jobs.next_portion(100, 1000.0) == jobs.SMALLEST_PORTION
+    assert jobs.next_portion(jobs.LARGEST_PORTION, 0.0) == jobs.LARGEST_PORTION

@@ -72,7 +72,8 @@ def run(leased: jobs.LeasedJob) -> dict[str, Any]:
     progress = leased.checkpoint or {"after": 0, "added": 0}
     while True:
         with leased.write(num_done=progress["added"], num_all=num_all) as connection:
-            page = _page(connection, source_id, after=progress["after"], limit=ITEMS_PER_TRANSACTION)
+            limit = min(leased.portion, ITEMS_PER_TRANSACTION)
+            page = _page(connection, source_id, after=progress["after"], limit=limit)
             if not page:
                 return {"added": progress["added"]}
             copy_made = campaigns.get_by_id(connection, leased.job.campaign_id)

@@ -84,7 +84,8 @@ def run(leased: jobs.LeasedJob) -> dict[str, Any]:
     num_all = num_done + num_left
     while True:
         with leased.write(num_done=num_done, num_all=num_all) as connection:
-            num_deleted = _delete_items(connection, campaign_id, by=by)
+            limit = min(leased.portion, ITEMS_PER_TRANSACTION)
+            num_deleted = _delete_items(connection, campaign_id, by=by, limit=limit)
             num_done += num_deleted
             leased.save_checkpoint(connection, {"items": num_done})
             if not num_deleted:
@@ -95,10 +96,12 @@ def run(leased: jobs.LeasedJob) -> dict[str, Any]:
 # ---------------------------------------------------------------- details
 
 
-def _delete_items(connection: Connection, campaign_id: int, *, by: str) -> int:
+def _delete_items(
+    connection: Connection, campaign_id: int, *, by: str, limit: int = ITEMS_PER_TRANSACTION
+) -> int:
     """Delete a few items with all that was said about them, and return how many."""
     query = select(item_table.c.id).where(item_table.c.campaign_id == campaign_id).order_by(item_table.c.id)
-    ids = list(connection.execute(query.limit(ITEMS_PER_TRANSACTION)).scalars())
+    ids = list(connection.execute(query.limit(limit)).scalars())
     if not ids:
         return 0
     gone = [

@@ -69,9 +69,13 @@ job_table = Table(
 STATES = ("queued", "running", "done", "failed", "cancelled")
 LEASE_S = 30.0  # a worker that renews no lease for this long counts as dead
 MAX_ATTEMPTS = 3  # a job whose workers died this often fails
-# After each transaction of a job on SQLite.  There is no queue for its lock: a job that took it again at once
-# would have it until the job ended, and everybody else's saves would wait.
+# After each transaction of a job on SQLite: at least so long, and as long as the transaction had the lock.
+# There is no queue for the lock: a job that took it again at once would have it until the job ended, and
+# everybody else's saves would wait.
 PAUSE_S = 0.005
+HOLD_S = 0.05  # what a transaction of a job should take: on SQLite every save waits for it
+FIRST_PORTION = 50  # items of a job's first transaction
+SMALLEST_PORTION, LARGEST_PORTION = 10, 10_000
 
 
 @dataclass(frozen=True)
@@ -111,6 +115,9 @@ class LeasedJob:
     token: str
     lease_s: float
     stop: threading.Event = field(default_factory=threading.Event)  # set when the worker must return the job
+    portion: int = FIRST_PORTION  # items for which a transaction takes about HOLD_S here
+    _held_s: float = 0.0  # by the last transaction
+    _released: float = 0.0  # when it ended
 
     @property
     def body(self) -> dict[str, Any]:
@@ -125,15 +132,31 @@ class LeasedJob:
         progress = {
             name: value for name, value in (("num_done", num_done), ("num_all", num_all)) if value is not None
         }
+        self._let_others_write()
         with self.database.write() as connection:
+            began = time.monotonic()
             renew_lease(connection, self, progress)
             yield connection
-        if self.database.is_sqlite:
-            time.sleep(PAUSE_S)
+        self._released = time.monotonic()
+        self._held_s = self._released - began
+        self.portion = next_portion(self.portion, self._held_s)
+
+    def _let_others_write(self) -> None:
+        """Leave the lock of SQLite to others for as long as the last transaction has held it."""
+        if self.database.is_sqlite and self._released:
+            pause_s = max(PAUSE_S, self._held_s)
+            self.stop.wait(max(0.0, pause_s - (time.monotonic() - self._released)))
 
     def save_checkpoint(self, connection: Connection, checkpoint: dict[str, Any]) -> None:
         """Record where the next worker continues.  Call this inside `write`."""
         connection.execute(update(job_table).where(job_table.c.id == self.job.id).values(memory=checkpoint))
+
+
+def next_portion(portion: int, held_s: float) -> int:
+    """The size of the next transaction after one of this size has taken so long."""
+    if held_s > HOLD_S:
+        return max(SMALLEST_PORTION, int(portion * HOLD_S / held_s))
+    return min(LARGEST_PORTION, 2 * portion) if held_s < HOLD_S / 2 else portion
 
 
 def enqueue(

@@ -34,7 +34,7 @@ def run(leased: jobs.LeasedJob) -> dict[str, Any]:
     while True:
         with leased.write(num_done=progress["items"], num_all=num_all) as connection:
             fitted = item_overlap.fit_slots(
-                connection, campaign_id, after=progress["after"], limit=MOST_AT_ONCE
+                connection, campaign_id, after=progress["after"], limit=min(leased.portion, MOST_AT_ONCE)
             )
             if fitted is None:
                 overlap = campaigns.get_by_id(connection, campaign_id).overlap
