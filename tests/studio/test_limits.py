@@ -218,7 +218,7 @@ def test_a_request_that_hides_its_size_is_counted_and_is_large_only_where_a_lead
             sent.append(int(str(message["status"])))
 
     scope: Scope = {"type": "http", "path": path, "headers": [], "method": "POST"}
-    limited = BodyLimit(app, max_body=500, uploads=600, is_lead=lambda scope: lead)
+    limited = BodyLimit(app, max_body=500, uploads=600, lead_of=lambda scope: "ada" if lead else None)
     asyncio.run(limited(scope, receive, send))
     assert sent == [status]
     assert len(chunks) == (0 if status == 200 else 1)
@@ -246,9 +246,31 @@ def test_a_body_that_comes_too_slowly_is_given_up_and_a_stream_is_not() -> None:
                 sent.append(int(str(message["status"])))
 
         scope: Scope = {"type": "http", "path": "/", "headers": [], "method": "POST"}
-        limited = BodyLimit(app, body_s=0.05, uploads=600, is_lead=lambda scope: False)
+        limited = BodyLimit(app, body_s=0.05, uploads=600, lead_of=lambda scope: None)
         asyncio.run(limited(scope, receive, send))
         return sent[0]
 
     assert run(num_parts=2) == 408  # the third part never comes
     assert run(num_parts=3) == 200
+
+
+def test_a_lead_uploads_one_file_at_a_time() -> None:
+    statuses: list[int] = []
+    scope: Scope = {"type": "http", "path": "/api/v1/uploads", "headers": [], "method": "POST"}
+
+    async def receive() -> Message:
+        return {"type": "http.request", "body": b"x", "more_body": False}
+
+    async def send(message: Message) -> None:
+        if message["type"] == "http.response.start":
+            statuses.append(int(str(message["status"])))
+
+    async def app(scope: Scope, receive: Receive, send: Send) -> None:
+        if not statuses:  # another upload of the same lead, while the first is read
+            await limited(scope, receive, send)
+        await PlainTextResponse("stored")(scope, receive, send)
+
+    limited = BodyLimit(app, uploads=600, lead_of=lambda scope: "ada")
+    asyncio.run(limited(scope, receive, send))
+    asyncio.run(limited(scope, receive, send))
+    assert statuses == [429, 200, 200], "the second is refused, and the next one after the first is taken"

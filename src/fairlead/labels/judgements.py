@@ -391,17 +391,18 @@ def _validate(assignment: Assignment, new: NewJudgement) -> None:
         raise Invalid(problems)
 
 
+_later = judgement_table.alias("later")  # made once: it takes longer than a query
+
+
 def is_current() -> Any:
     """SQL condition: the judgement is neither superseded nor withdrawn, and is no withdrawal itself."""
-    later = judgement_table.alias("later")
-    return ~judgement_table.c.withdraws & ~exists().where(later.c.supersedes == judgement_table.c.id)
+    return ~judgement_table.c.withdraws & ~exists().where(_later.c.supersedes == judgement_table.c.id)
 
 
 def is_current_in(campaign_id: int) -> Any:
     """The same for the judgements of one campaign: faster for all of them, and slower for a few."""
-    later = judgement_table.alias("later")
-    superseded = select(later.c.supersedes).where(
-        later.c.campaign_id == campaign_id, later.c.supersedes.is_not(None)
+    superseded = select(_later.c.supersedes).where(
+        _later.c.campaign_id == campaign_id, _later.c.supersedes.is_not(None)
     )
     return ~judgement_table.c.withdraws & judgement_table.c.id.not_in(superseded)
 

@@ -168,7 +168,7 @@ def create_app(
     errors.install(app)
     app.add_middleware(WakeSubscribers, live=live)
     app.add_middleware(auth.RenewCookie, settings=settings)
-    app.add_middleware(BodyLimit, uploads=settings.upload_mb * limits.MIB, is_lead=auth.is_lead)
+    app.add_middleware(BodyLimit, uploads=settings.upload_mb * limits.MIB, lead_of=auth.lead_of)
     return app
 
 

@@ -141,8 +141,8 @@ def refresh(viewer: Viewer, database: Database, now: str) -> Viewer | None:
         return None
 
 
-def is_lead(scope: Scope) -> bool:
-    """Whether the request comes from a lead.  Used before the body of the request is read."""
+def lead_of(scope: Scope) -> str | None:
+    """The lead who sent the request, or None.  Used before the body of the request is read."""
     request = Request(scope)
     database = request.app.state.database
     now = request.app.state.clock()
@@ -153,8 +153,8 @@ def is_lead(scope: Scope) -> bool:
         else:
             viewer = _by_cookie(database, request.cookies.get(COOKIE, ""), now)
     except NotSignedIn:
-        return False
-    return viewer is not None and viewer.may("lead")
+        return None
+    return viewer.rater if viewer is not None and viewer.may("lead") else None
 
 
 class RenewCookie:

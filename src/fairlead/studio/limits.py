@@ -90,6 +90,8 @@ class BodyLimit:
     """Middleware that refuses a request body over the limit before a route reads it, or one that is too slow.
 
     Requests without a length are counted while they are read.  Uploads by leads have a higher limit.
+    A lead's second upload at the same time is refused before it is read: to read, unpack and digest a large
+    file takes time from everybody's saves.
     """
 
     def __init__(
@@ -99,23 +101,39 @@ class BodyLimit:
         max_body: int = MAX_BODY,
         body_s: float = BODY_S,
         uploads: int,
-        is_lead: Callable[[Scope], bool],
+        lead_of: Callable[[Scope], str | None],
     ) -> None:
         self._app = app
         self._max_body = max_body
         self._body_s = body_s
         self._max_upload = uploads
-        self._is_lead = is_lead
+        self._lead_of = lead_of
+        self._uploading: set[str] = set()  # leads
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
-        limit = await self._limit(scope)
+        lead = await self._uploading_lead(scope)
+        limit = self._max_body if lead is None else self._max_upload
         length = Headers(scope=scope).get("content-length", "0")
         if not length.isdigit() or int(length) > limit:
             await self._refuse(limit, scope, receive, send)
             return
+        if lead is None:
+            await self._read(limit, scope, receive, send)
+        elif lead in self._uploading:
+            message = "your last upload is still being read. Send this one again when it has ended."
+            headers = {"Retry-After": "5", "Connection": "close"}
+            await JSONResponse({"error": {"message": message}}, 429, headers)(scope, receive, send)
+        else:
+            self._uploading.add(lead)
+            try:
+                await self._read(limit, scope, receive, send)
+            finally:
+                self._uploading.discard(lead)
+
+    async def _read(self, limit: int, scope: Scope, receive: Receive, send: Send) -> None:
         num_read = 0
         is_read = False
         has_responded = False
@@ -152,11 +170,9 @@ class BodyLimit:
                 body = {"error": {"message": message}}
                 await JSONResponse(body, 408, headers={"Connection": "close"})(scope, receive, send)
 
-    async def _limit(self, scope: Scope) -> int:
+    async def _uploading_lead(self, scope: Scope) -> str | None:
         is_upload = scope["method"] == "POST" and UPLOAD_PATHS.fullmatch(scope["path"]) is not None
-        if is_upload and await run_in_threadpool(self._is_lead, scope):
-            return self._max_upload
-        return self._max_body
+        return await run_in_threadpool(self._lead_of, scope) if is_upload else None
 
     async def _refuse(self, limit: int, scope: Scope, receive: Receive, send: Send) -> None:
         message = f"the request is too large; the limit is {limit // MIB} MiB."

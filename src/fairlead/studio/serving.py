@@ -2,6 +2,7 @@
 
 import resource
 import socket
+import sys
 from collections.abc import Callable
 from types import FrameType
 
@@ -20,6 +21,7 @@ from fairlead.studio.settings import Settings
 
 RESERVED_FILES = 256
 WAITING = 2048  # new connections that wait in the system
+SWITCH_S = 0.001  # for how long one thread may keep the others from running Python
 SHUTDOWN_S = 5  # for requests in progress when the server is asked to stop
 
 
@@ -56,6 +58,10 @@ class Server(uvicorn.Server):
         self._ready = ready
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        _build_routes(self._app)
+        # A save gives up the interpreter at each of its queries, and asks for it again.
+        self._switch_s = sys.getswitchinterval()
+        sys.setswitchinterval(SWITCH_S)
         await super().startup(sockets)
         self._first_requests = FirstRequests(self._connections, self._make_protocol)
         for listening in sockets or ():
@@ -67,6 +73,7 @@ class Server(uvicorn.Server):
         if self._first_requests is not None:
             self._first_requests.close()
         await super().shutdown(sockets)
+        sys.setswitchinterval(self._switch_s)
 
     def _make_protocol(self) -> BoundedConnection:
         make: type[BoundedConnection] = self.config.http_protocol_class  # type: ignore[assignment]
@@ -77,6 +84,16 @@ class Server(uvicorn.Server):
         self._app.state.live.close()
         self.force_exit = self.should_exit
         self.should_exit = True
+
+
+def _build_routes(app: FastAPI) -> None:
+    """FastAPI builds what it needs for a route when a path is first compared with it.
+
+    That takes half a second, in which the first requests would wait, and many times as long under load.
+    """
+    nowhere = {"type": "http", "method": "GET", "path": "/-", "root_path": "", "headers": []}
+    for route in app.routes:
+        route.matches(nowhere)
 
 
 def _most_connections() -> int:
