@@ -151,8 +151,9 @@ def test_the_clock_is_fixed(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_a_template_that_draws_at_random_is_refused() -> None:
-    with pytest.raises(ModelError, match="draws at random.*template.file"):
-        choose_template(with_template("{{ [1, 2] | random }}" + CHAT), OWN_TEMPLATE, "m")
+    for draw in ("[1, 2] | random", "lipsum(1)"):
+        with pytest.raises(ModelError, match="draws at random.*template.file"):
+            choose_template(with_template(f"{{{{ {draw} }}}}" + CHAT), OWN_TEMPLATE, "m")
 
 
 def test_the_system_message_can_open_the_first_user_turn() -> None:

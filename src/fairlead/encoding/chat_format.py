@@ -20,6 +20,7 @@ from transformers.utils.chat_template_utils import render_jinja_template
 from fairlead.core.errors import ConfigError, DataError, ModelError
 from fairlead.core.template_settings import OWN_TEMPLATE, Template
 from fairlead.data.records import Message, message_to_json
+from fairlead.encoding import template_limits
 from fairlead.encoding.template_choice import ChosenTemplate, choose_template
 from fairlead.encoding.tokenized_text import TextTokenizer
 
@@ -263,10 +264,11 @@ class ChatFormat:
         text = self._chosen.tool_text if tools else self._chosen.text
         tracks = _GENERATION.search(text) is not None and not generation_prompt
         variables: dict[str, Any] = self._names
+        template_limits.start(self.origin)
         result: Any = render_jinja_template(
             [[_row(message, style or self._styles[0]) for message in messages]],
             tools=[dict(tool) for tool in tools] or None,
-            chat_template=text,
+            chat_template=template_limits.stand_in(text),
             return_assistant_tokens_mask=tracks,
             add_generation_prompt=generation_prompt,
             **variables,

@@ -17,20 +17,18 @@ from typing import Any, NamedTuple
 
 from jinja2 import TemplateError, meta
 from transformers import PreTrainedTokenizerBase
-from transformers.utils.chat_template_utils import _compile_jinja_template
 
 from fairlead.core.downloaded_files import check_downloaded
 from fairlead.core.errors import ConfigError, ModelError
 from fairlead.core.template_settings import Template
+from fairlead.encoding import template_limits
 from fairlead.encoding.built_in_templates import BUILT_IN, read_template
 
 FIXED_DAY = "2025-01-01"  # what a template reads as today, unless template.date says otherwise
 TOOL_TEMPLATE = "tool_use"  # the name under which transformers looks for a template for rows with tools
 
 _FIRST_LINE = re.compile(r"\{#- fairlead (?P<json>.*?) -#\}.*?\{# end of the settings #\}\n", re.DOTALL)
-
-
-_RANDOM = re.compile(r"\|\s*random\b")  # the filter of Jinja
+_RANDOM = re.compile(r"\|\s*random\b|\blipsum\b")  # Jinja's filter, and its function that writes text
 
 
 class ChosenTemplate(NamedTuple):
@@ -166,13 +164,14 @@ def _split(text: str) -> tuple[Template, str]:
 
 def _check_syntax(body: str, origin: str) -> None:
     try:
-        _compile_jinja_template(body)
+        template_limits.start(origin)
+        template_limits.compiled(body)
     except (TemplateError, RecursionError, MemoryError) as error:
         raise ModelError(f"{origin} is not valid Jinja: {error}. Set another with template.file.") from error
 
 
 def _check_arguments(body: str, settings: Template, origin: str) -> None:
-    environment = _compile_jinja_template(body).environment
+    environment = template_limits.compiled(body).environment
     read = meta.find_undeclared_variables(environment.parse(body))
     for name in settings.values:
         if name not in read:
