@@ -130,6 +130,14 @@ def test_a_judge_that_was_the_reward_is_named_in_the_verdict() -> None:
     assert unknown == "Not checked for leaks: No idea."
 
 
+def test_repeated_prompts_are_named_in_the_verdict() -> None:
+    rate = {"value": 1.0, "low": 0.6, "high": 1.0, "n": 12, "wins": 12, "ties": 0, "losses": 0}
+    lines = summary_lines("a", "b", "rule:r.py", {"win_rate_a": rate, "num_prompts": 4})
+    assert "of 12 rows against b" in lines[0]
+    assert lines[1].startswith("The rows hold 4 different prompts. Rows with the same prompt count as dep")
+    assert len(summary_lines("a", "b", "rule:r.py", {"win_rate_a": rate, "num_prompts": 12})) == 1
+
+
 def compare_by_llm(cli: Cli, project: Path, respond: Callable[[Body, int], Sent], *more: str) -> Outcome:
     """`moved` against `base`: a model that answers otherwise."""
     if not (project / "artifacts" / "model" / "moved").exists():

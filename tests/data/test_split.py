@@ -135,6 +135,31 @@ def test_a_split_with_an_empty_side_writes_nothing(tmp_path: Path) -> None:
     assert [path.name for path in tmp_path.iterdir()] == ["a.jsonl"]
 
 
+def test_a_side_replaces_an_earlier_side_and_no_other_file(tmp_path: Path) -> None:
+    source, train, held_out = (tmp_path / name for name in ("a.jsonl", "train.jsonl", "held.jsonl"))
+    jsonl.write(source, [to_row(prompt(n)) for n in range(50)])
+    split_file(source, train, held_out, held_out=0.3, seed=1)
+    jsonl.append(source, to_row(prompt(50)))
+    split_file(source, train, held_out, held_out=0.3, seed=2)
+    sides = train.read_bytes(), held_out.read_bytes()
+    for other in ([to_row(prompt(1)), to_row(prompt(99))], ["no row"]):
+        jsonl.write(tmp_path / "other.jsonl", other)
+        before = (tmp_path / "other.jsonl").read_bytes()
+        with pytest.raises(DataError, match="other.jsonl: holds other rows than those of .*Choose another"):
+            split_file(source, train, tmp_path / "other.jsonl", held_out=0.3, seed=1)
+        with pytest.raises(DataError, match="other.jsonl: holds other rows"):
+            split_file(
+                source, train, held_out, held_out=0.3, seed=1, out_judge=tmp_path / "other.jsonl", judge=0.2
+            )
+        assert (tmp_path / "other.jsonl").read_bytes() == before
+    with pytest.raises(DataError, match="a.jsonl: holds the rows to split"):
+        split_file(source, source, held_out, held_out=0.3, seed=1)
+    (tmp_path / "folder.jsonl").mkdir()
+    with pytest.raises(DataError, match="folder.jsonl: is a folder"):
+        split_file(source, tmp_path / "folder.jsonl", held_out, held_out=0.3, seed=1)
+    assert (train.read_bytes(), held_out.read_bytes()) == sides
+
+
 def test_both_sides_need_their_own_file(tmp_path: Path) -> None:
     with pytest.raises(DataError, match="is the output of two sides"):
         split_file(

@@ -47,7 +47,7 @@ def likes_good(body: Body, number: int = 0) -> Sent:
 
 
 def test_a_fair_judge_has_no_bias(tmp_path: Path) -> None:
-    pairs = [*PAIRS, *(Pair(pair.row, pair.b, pair.a) for pair in PAIRS[:10])]
+    pairs = [*PAIRS, *(Pair(Prompt(turns(f"And {i}?")), f"bad {i}", f"good {i}") for i in range(10))]
     result = judged(tmp_path, likes_good, pairs)
     rate, bias = result.metrics["win_rate_a"], result.metrics["position_bias"]
     assert (rate["wins"], rate["ties"], rate["losses"]) == (30, 0, 10)
@@ -55,6 +55,16 @@ def test_a_fair_judge_has_no_bias(tmp_path: Path) -> None:
     assert result.rows[0] == {"verdicts": ["a", "a"], "outcome": "a"}
     assert result.rows[-1] == {"verdicts": ["b", "b"], "outcome": "b"}
     assert result.metrics["unreadable"] == 0 and "win_rate_range" not in result.metrics
+
+
+def test_pairs_of_the_same_prompt_are_no_evidence_of_their_own(tmp_path: Path) -> None:
+    result = judged(
+        tmp_path, likes_good, [*PAIRS[:6], *(Pair(PAIRS[5].row, "good", "bad") for _ in range(24))]
+    )
+    rate, bias = result.metrics["win_rate_a"], result.metrics["position_bias"]
+    assert (rate["wins"], rate["n"], bias["n"], result.metrics["num_prompts"]) == (30, 30, 30, 6)
+    # Wilson with 6 prompts has 6 / (6 + 1.96^2) = 0.61 as its lower end; 30 would have 0.89.
+    assert rate["low"] < 0.61 and bias["high"] > 0.39
 
 
 @pytest.mark.parametrize(("winner", "place"), [("A", "first"), ("B", "second")])

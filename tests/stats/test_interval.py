@@ -181,6 +181,20 @@ def test_items_that_only_repeat_each_other_count_once() -> None:
     assert thrice.low <= alone.low + 1e-9 and thrice.high >= alone.high - 1e-9
 
 
+def test_win_rates_of_repeated_items_count_each_cluster_once() -> None:
+    ours, theirs = [3, 2, 2, 5, 1, 4], [1, 2, 3, 1, 1, 1]
+    alone = interval.win_rate(ours, theirs)
+    assert interval.clustered_win_rate(ours, theirs, "abcdef") == alone
+    thrice = interval.clustered_win_rate(ours * 3, theirs * 3, "abcdef" * 3)
+    assert (thrice.wins, thrice.ties, thrice.losses) == (9, 6, 3)
+    assert (thrice.interval.value, thrice.interval.n) == (alone.interval.value, 18)
+    assert thrice.interval.low < alone.interval.low and thrice.interval.high > alone.interval.high
+    won = interval.clustered_win_rate([1] * 12, [0] * 12, "aaabbbcccddd").interval
+    assert won.low < interval.win_rate([1] * 4, [0] * 4).interval.low and won.high == 1
+    one = interval.clustered_win_rate([1, 1], [0, 0], "aa").interval
+    assert one == interval.Interval(1.0, 0.0, 1.0, 2)
+
+
 def test_one_cluster_says_nothing_about_the_next() -> None:
     assert interval.clustered_proportion([1.0, 1.0], "aa") == interval.Interval(1.0, 0.0, 1.0, 2)
     assert interval.clustered_mean([1.0, 2.0], "aa") == interval.Interval(1.5, -math.inf, math.inf, 2)
@@ -225,6 +239,9 @@ def test_clustered_intervals_cover_what_plain_ones_miss(num_clusters: int) -> No
     means = (
         sum(one.low <= 0.7 <= one.high for one in (interval.clustered_mean(*draw) for draw in draws)) / 500
     )
+    rates = [interval.clustered_win_rate(values, [0.5] * len(values), c).interval for values, c in draws]
+    won = sum(rate.low <= 0.7 <= rate.high for rate in rates) / 500
+    assert 0.92 <= won <= 0.985
     assert 0.92 <= covered <= 0.985  # 500 draws know a coverage of 0.95 to 0.02
     assert 0.90 <= means <= 0.985
     assert plain < 0.88

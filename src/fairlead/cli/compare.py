@@ -141,12 +141,18 @@ def summary_lines(a: str, b: str, judge: str, metrics: Mapping[str, Any]) -> lis
     rate = metrics["win_rate_a"]
     paid = [{"a": a, "b": b}[role] for role in metrics.get("judge_paid", ())]
     partial = f"; {judge} is a reward that {' and '.join(paid)} was trained to raise" if paid else ""
+    repeats = metrics.get("num_prompts", rate["n"]) < rate["n"]
     lines = [
         f"{a} wins {rate['value']:.1%} [{rate['low']:.1%}, {rate['high']:.1%}] "
-        f"of {counted(rate['n'], 'prompt')} against {b}: "
+        f"of {counted(rate['n'], 'row' if repeats else 'prompt')} against {b}: "
         f"{counted(rate['wins'], 'win')}, {counted(rate['ties'], 'tie')}, {counted(rate['losses'], 'loss')}; "
         f"ties count half{partial}."
     ]
+    if repeats:
+        lines.append(
+            f"The rows hold {counted(metrics['num_prompts'], 'different prompt')}. "
+            "Rows with the same prompt count as dependent, which widens the intervals."
+        )
     if paid:
         lines.append(
             "This is no evidence of quality. Use a judge that was not trained against: another reward model, "

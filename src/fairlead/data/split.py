@@ -4,16 +4,17 @@ The side of a prompt depends only on the seed and on the canonical text of the p
 reordering rows never moves another row.  In return, the held-out share is met only on average.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeVar
 
-from fairlead.core import files, jsonl
+from fairlead.core import digest, files, jsonl
 from fairlead.core.errors import ConfigError, DataError
 from fairlead.core.plural import counted
 from fairlead.core.seed import derive_seed
+from fairlead.data.file_source import read_file_rows
 from fairlead.data.prompt_digest import prompt_digest, trained_prompt_digests
 from fairlead.data.record_reader import guess_kind, parse_rows
 from fairlead.data.record_writer import require_jsonl_name
@@ -86,6 +87,7 @@ def split_file(
             f"judge = {judge!r}: must be above 0, and leave prompts for training beside held_out = "
             f"{held_out:g}."
         )
+    _check_overwritten(path, outputs)
     kind, rows = guess_kind(path)
     num_bad = 0
     counts = {"train": 0, "judge": 0, "held-out": 0}
@@ -124,6 +126,35 @@ def split_file(
             )
     assert kind is not None, "a row was written, so its kind is known"
     return SplitReport(kind, counts["train"], counts["held-out"], counts["judge"])
+
+
+def _check_overwritten(path: Path, outputs: Sequence[Path]) -> None:
+    """Refuse to overwrite rows that are nowhere else: sides of an earlier split are, in the file."""
+    for out in outputs:
+        if out.is_dir():
+            raise DataError(f"{out}: is a folder. Name a file for the rows.")
+        if out.exists() and path.exists() and out.samefile(path):
+            raise DataError(
+                f"{out}: holds the rows to split and would be overwritten. Choose another name for this side."
+            )
+    full = [out for out in outputs if out.exists() and out.stat().st_size]
+    if full:
+        source = set(_row_digests(path))
+        for out in full:
+            try:
+                is_side = all(row in source for row in _row_digests(out))
+            except DataError:  # no rows at all
+                is_side = False
+            if not is_side:
+                raise DataError(
+                    f"{out}: holds other rows than those of {path}, and would be overwritten. "
+                    "Choose another name, or remove the file."
+                )
+
+
+def _row_digests(path: Path) -> Iterator[bytes]:
+    for row in read_file_rows(path):
+        yield digest.of_json(row.row if isinstance(row, RowProblem) else row.value).encode()
 
 
 def is_held_out(record: Record, *, held_out: float, seed: int, purpose: str = "split") -> bool:

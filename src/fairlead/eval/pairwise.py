@@ -28,15 +28,22 @@ def judge_pairs(judge: LlmJudge, pairs: Sequence[Pair]) -> JudgedPairs:
     """
     differing = [pair for pair in pairs if pair.a != pair.b]
     verdicts = _ask(judge, differing)
-    both = [BothOrders(v.a_first, v.b_first) for v in verdicts if v.a_first and v.b_first]
+    both = [
+        (BothOrders(verdict.a_first, verdict.b_first), pair.row.prompt)
+        for verdict, pair in zip(verdicts, differing, strict=True)
+        if verdict.a_first and verdict.b_first
+    ]
     by_pair = iter(verdicts)
     rows = [_row(next(by_pair) if pair.a != pair.b else None) for pair in pairs]
-    outcomes: list[Preference] = [row["outcome"] for row in rows if row["outcome"] is not None]
-    rate = pairwise.win_rate(outcomes)
+    readable = [i for i, row in enumerate(rows) if row["outcome"] is not None]
+    outcomes: list[Preference] = [rows[i]["outcome"] for i in readable]
+    prompts = [pairs[i].row.prompt for i in readable]
+    rate = pairwise.win_rate(outcomes, prompts)
     num_unreadable = len(pairs) - len(outcomes)
     metrics: dict[str, Any] = {
         "win_rate_a": rate.interval.as_dict() | {"wins": rate.wins, "ties": rate.ties, "losses": rate.losses},
-        "position_bias": pairwise.position_bias(both).as_dict() if both else None,
+        "num_prompts": len(set(prompts)),
+        "position_bias": pairwise.position_bias(*zip(*both, strict=True)).as_dict() if both else None,
         "equal_answers": len(pairs) - len(differing),
         "unreadable": num_unreadable,
     }

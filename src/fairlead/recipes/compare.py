@@ -3,9 +3,10 @@
 reads   two rollouts over the same prompts, a judge      writes  evaluation: the verdict and every score
 run     fairlead compare sft aligned --prompts data/held_out.jsonl --judge reward:judge
 
-One answer per model and prompt.  Ties count half.  The interval is Tango's for paired outcomes
-(stats.interval). A reward model or rule scores each answer by itself, so the order of the two models does not
-matter.  A judge behind an endpoint sees both answers, in both orders (eval.pairwise).
+One answer per model and row.  Ties count half.  The interval is Tango's for paired outcomes, and rows with
+the same prompt are one cluster (stats.interval).  A reward model or rule scores each answer by itself, so the
+order of the two models does not matter.  A judge behind an endpoint sees both answers, in both orders
+(eval.pairwise).
 """
 
 from collections.abc import Iterator, Sequence
@@ -118,12 +119,14 @@ def score_each(config: Config, run: Run, compared: Sequence[Compared]) -> tuple[
     run.stop.raise_if_set("Stopped. The same command starts the comparison again.")
     judged_b = judged([row.b for row in readable])
     scores_a, scores_b = judged_a.values.tolist(), judged_b.values.tolist()
-    win_rate = interval.win_rate(scores_a, scores_b)
+    prompts = [row.a.prompt for row in readable]  # answers to a repeated prompt are dependent
+    win_rate = interval.clustered_win_rate(scores_a, scores_b, prompts)
     counts = {"wins": win_rate.wins, "ties": win_rate.ties, "losses": win_rate.losses}
     metrics = {
         "win_rate_a": win_rate.interval.as_dict() | counts,
-        "score_a": interval.mean(scores_a).as_dict(),
-        "score_b": interval.mean(scores_b).as_dict(),
+        "num_prompts": len(set(prompts)),
+        "score_a": interval.clustered_mean(scores_a, prompts).as_dict(),
+        "score_b": interval.clustered_mean(scores_b, prompts).as_dict(),
         "unreadable_a": int(judged_a.unreadable.sum()),
         "unreadable_b": int(judged_b.unreadable.sum()),
     }

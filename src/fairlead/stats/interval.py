@@ -69,17 +69,7 @@ def clustered_proportion(values: Sequence[float], clusters: Sequence[Hashable]) 
         return proportion(float(array.sum()), n)
     if num_clusters == 1:
         return Interval(share, 0.0, 1.0, n)
-    independent_variance = n / (n - 1) * n * share * (1 - share)
-    clustered_variance = num_clusters / (num_clusters - 1) * float((sums**2).sum())
-    if independent_variance > 0:
-        design_effect = max(1.0, clustered_variance / independent_variance)
-    else:  # all items agree: the dependence cannot be estimated, so each cluster counts once
-        design_effect = n / num_clusters
-    t_ratio = float(
-        special.stdtrit(n - 1, 0.5 + LEVEL / 2) / special.stdtrit(num_clusters - 1, 0.5 + LEVEL / 2)
-    )
-    effective = n / design_effect * t_ratio**2
-    return _wilson(share, effective, n)
+    return _wilson(share, _effective_items(sums, n, n * share * (1 - share)), n)
 
 
 def mean(values: Sequence[float]) -> Interval:
@@ -213,7 +203,29 @@ def win_rate(scores_a: Sequence[float], scores_b: Sequence[float]) -> WinRate:
     return WinRate(interval, wins, n - wins - losses, losses)
 
 
-def _rate_bound(wins: int, losses: int, n: int, z: float) -> float:
+def clustered_win_rate(
+    scores_a: Sequence[float], scores_b: Sequence[float], clusters: Sequence[Hashable]
+) -> WinRate:
+    """A win rate on items that are dependent within a cluster, such as answers to the same prompt.
+
+    Tango's interval at the effective number of independent items, as in `clustered_proportion`.  With one
+    item per cluster this equals `win_rate`.  A single cluster of several items gives the interval 0 to 1.
+    """
+    rate = win_rate(scores_a, scores_b)
+    points = (1 + numpy.sign(_finite(scores_a) - _finite(scores_b))) / 2
+    sums = _cluster_sums(points, clusters)
+    value, _, _, n = rate.interval
+    if len(sums) == n:
+        return rate
+    if len(sums) == 1:
+        return rate._replace(interval=Interval(value, 0.0, 1.0, n))
+    effective = _effective_items(sums, n, float(((points - value) ** 2).sum()))
+    wins, losses = rate.wins * effective / n, rate.losses * effective / n
+    low, high = (_rate_bound(wins, losses, effective, z) for z in (Z, -Z))
+    return rate._replace(interval=Interval(value, low, high, n))
+
+
+def _rate_bound(wins: float, losses: float, n: float, z: float) -> float:
     """The rate at which the score statistic equals z: the lower bound if z > 0, else the upper."""
 
     def excess(delta: float) -> float:
@@ -238,6 +250,24 @@ def _rate_bound(wins: int, losses: int, n: int, z: float) -> float:
     return 0.5 + float(optimize.brentq(excess, min(start, edge), max(start, edge), xtol=1e-12)) / 2
 
 
+def _effective_items(sums: NDArray[numpy.float64], n: int, squares: float) -> float:
+    """The number of independent items that tell as much as n items in at least two clusters.
+
+    `sums` are those of the clusters, and `squares` the sum of the squared deviations of the items.
+    """
+    num_clusters = len(sums)
+    independent_variance = n / (n - 1) * squares
+    clustered_variance = num_clusters / (num_clusters - 1) * float((sums**2).sum())
+    if independent_variance > 0:
+        design_effect = max(1.0, clustered_variance / independent_variance)
+    else:  # all items agree: the dependence cannot be estimated, so each cluster counts once
+        design_effect = n / num_clusters
+    t_ratio = float(
+        special.stdtrit(n - 1, 0.5 + LEVEL / 2) / special.stdtrit(num_clusters - 1, 0.5 + LEVEL / 2)
+    )
+    return n / design_effect * t_ratio**2
+
+
 def _wilson(share: float, effective: float, n: int) -> Interval:
     """Wilson's interval for a share of `effective` independent items; `n` is the reported number of items."""
     centre = (share + Z**2 / (2 * effective)) / (1 + Z**2 / effective)
@@ -246,7 +276,9 @@ def _wilson(share: float, effective: float, n: int) -> Interval:
     return Interval(share, max(0.0, min(share, centre - half)), min(1.0, max(share, centre + half)), n)
 
 
-def _cluster_sums(values: Sequence[float], clusters: Sequence[Hashable]) -> NDArray[numpy.float64]:
+def _cluster_sums(
+    values: Sequence[float] | NDArray[numpy.float64], clusters: Sequence[Hashable]
+) -> NDArray[numpy.float64]:
     """Sum over each cluster of the deviations from the overall mean.  [clusters]"""
     if len(values) != len(clusters):
         raise ValueError(f"{len(values)} values and {len(clusters)} clusters: pass one cluster per value")
@@ -257,7 +289,7 @@ def _cluster_sums(values: Sequence[float], clusters: Sequence[Hashable]) -> NDAr
     return sums
 
 
-def _finite(values: Sequence[float]) -> NDArray[numpy.float64]:
+def _finite(values: Sequence[float] | NDArray[numpy.float64]) -> NDArray[numpy.float64]:
     array = numpy.asarray(values, dtype=numpy.float64)
     if array.size == 0:
         raise ValueError("no values: the mean of an empty set is undefined")

@@ -4,7 +4,7 @@ A judge may favour the answer that it reads first.  A verdict counts only if it 
 verdicts that disagree are a tie, and their share is the position bias.
 """
 
-from collections.abc import Sequence
+from collections.abc import Hashable, Sequence
 from typing import Any, Literal, NamedTuple
 
 from fairlead.stats import interval
@@ -36,19 +36,20 @@ def outcome(verdict: BothOrders) -> Preference:
     return verdict.a_first if verdict.a_first == verdict.b_first else "tie"
 
 
-def win_rate(outcomes: Sequence[Preference]) -> WinRate:
-    """Share of pairs that A wins; a tie counts half."""
+def win_rate(outcomes: Sequence[Preference], prompts: Sequence[Hashable]) -> WinRate:
+    """Share of pairs that A wins; a tie counts half.  Pairs of the same prompt are dependent."""
     points = {"a": 1.0, "tie": 0.5, "b": 0.0}
     scores = [points[preference] for preference in outcomes]
-    return interval.win_rate(scores, [1.0 - score for score in scores])
+    return interval.clustered_win_rate(scores, [1.0 - score for score in scores], prompts)
 
 
-def position_bias(verdicts: Sequence[BothOrders]) -> PositionBias:
-    """How often the orders disagree, with Wilson's interval."""
+def position_bias(verdicts: Sequence[BothOrders], prompts: Sequence[Hashable]) -> PositionBias:
+    """How often the orders disagree, with Wilson's interval.  Pairs of the same prompt are dependent."""
     differing = [verdict for verdict in verdicts if verdict.a_first != verdict.b_first]
     first = differing.count(BothOrders("a", "b"))
     second = differing.count(BothOrders("b", "a"))
-    share = interval.proportion(len(differing), len(verdicts))
+    disagree = [float(verdict.a_first != verdict.b_first) for verdict in verdicts]
+    share = interval.clustered_proportion(disagree, prompts)
     return PositionBias(share, first, second, len(differing) - first - second)
 
 
