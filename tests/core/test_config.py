@@ -94,6 +94,27 @@ def test_a_number_without_a_json_form_is_refused(tmp_path: Path, value: str) -> 
     assert problem.startswith("command line: beta = ")
 
 
+@pytest.mark.parametrize("number", ["1000000001", "9" * 26, "-" + "9" * 26, "9" * 5000])
+def test_a_whole_number_beyond_any_run_is_refused(tmp_path: Path, number: str) -> None:
+    text = 'name = "a"\nmodel = "base"\n'
+    [problem] = problems_of(tmp_path, text, f"batch={number}")
+    assert "batch" in problem
+    if len(number) < 4000:
+        assert problem.endswith("must be at most 1,000,000,000.")
+        [problem] = problems_of(tmp_path, text + f"batch = {number}\n")
+        assert problem.startswith("dpo.toml:3: batch") and problem.endswith("must be at most 1,000,000,000.")
+    else:
+        [problem] = problems_of(tmp_path, text + f"batch = {number}\n")
+        assert problem.startswith("dpo.toml: not valid TOML: Exceeds the limit")
+
+
+def test_a_key_twice_on_the_command_line_is_refused(tmp_path: Path) -> None:
+    text = 'name = "a"\nmodel = "base"\n'
+    assert problems_of(tmp_path, text, "beta=0.2", "batch=8", "beta=0.3") == [
+        "command line: beta is given twice, as 0.2 and as 0.3. Set it once."
+    ]
+
+
 def test_broken_toml_names_file_and_line(tmp_path: Path) -> None:
     (problem,) = problems_of(tmp_path, 'name = "a"\nmodel = = 3\n')
     assert problem.startswith("dpo.toml: not valid TOML") and "line 2" in problem

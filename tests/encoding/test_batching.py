@@ -2,6 +2,7 @@ import pytest
 import torch
 from torch import Tensor
 
+from fairlead.core.errors import ConfigError
 from fairlead.encoding.batching import (
     Batch,
     collate,
@@ -83,6 +84,8 @@ def test_an_epoch_takes_every_row_once_in_an_order_of_its_own() -> None:
 
 
 def test_the_order_is_a_function_of_the_seed_and_not_of_where_one_begins() -> None:
+    with pytest.raises(ConfigError, match="10,000,001 steps: a run has at most 10,000,000. Lower steps"):
+        step_rows(7, 3, 10_000_001, run_seed=0)
     assert step_rows(7, 3, 9, run_seed=4)[:4] == step_rows(7, 3, 4, run_seed=4)
     assert step_rows(7, 3, 9, run_seed=4) != step_rows(7, 3, 9, run_seed=5)
 

@@ -17,7 +17,7 @@ from fairlead.rollout.engine import LocalEngine
 from fairlead.rollout.records import Rollout, SampleRequest
 from fairlead.rollout.rl_setup import Actor, ActorCritic
 from fairlead.store.run import Run, open_run
-from fakes import configuration, project_with_base
+from fakes import configuration, project_with_base, train
 
 SETTINGS = {
     "name": "aligned",
@@ -108,6 +108,16 @@ def test_an_updater_clips_then_steps_and_refuses_gradients_that_are_not_finite(t
         updater.step(lr=0.01)
         for old, parameter in zip(before, parameters, strict=True):
             torch.testing.assert_close(parameter.detach(), old - 0.01, atol=1e-5, rtol=0)
+
+
+@pytest.mark.parametrize(("recipe", "more"), [(grpo, {"group": 4}), (ppo, {"critic": "policy"})])
+def test_rewards_that_no_gradient_survives_are_named(
+    tmp_path: Path, recipe: Any, more: dict[str, Any]
+) -> None:
+    project = project_with_base(tmp_path)
+    (project.data / "huge.py").write_text("def score(prompt, answer, finished):\n    return -1e30\n")
+    with pytest.raises(NonFiniteStep, match=r"step 1: a reward is -1e\+30, so large .*change the rule"):
+        train(project, recipe, **SETTINGS | {"reward": "rule:data/huge.py", "steps": 1} | more)
 
 
 def test_a_saved_state_is_resumed(tmp_path: Path) -> None:

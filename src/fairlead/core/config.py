@@ -12,7 +12,6 @@ environment.
 
 import dataclasses
 import difflib
-import math
 import re
 import tomllib
 from collections.abc import Iterator, Mapping, Sequence
@@ -34,6 +33,7 @@ from fairlead.core.config_keys import (
     marks,
     tables,
 )
+from fairlead.core.config_numbers import number_problem
 from fairlead.core.errors import ConfigError
 from fairlead.core.former_keys import FORMER_NAMES, flat_name
 from fairlead.core.spelling import KEYS, Spelling
@@ -214,7 +214,7 @@ def _from_file(keys: _Keys, path: Path, problems: list[str]) -> dict[str, Given]
     text = _read(path)
     try:
         values = tomllib.loads(text)
-    except tomllib.TOMLDecodeError as error:
+    except ValueError as error:  # also an integer with thousands of digits
         raise ConfigError(f"{path}: not valid TOML: {error}.") from error
     places = {spelling: f"{path}:{number}" for spelling, number in _lines_of_keys(text)}
     return _resolve(keys, _flattened(values, keys.tables), places, str(path), problems)
@@ -230,6 +230,7 @@ def _placed(keys: _Keys, key: str, given: Given, folder: Path) -> Given:
 
 def _from_words(keys: _Keys, words: Sequence[str], problems: list[str]) -> dict[str, Given]:
     values: dict[str, Any] = {}
+    written: dict[str, str] = {}
     for word in words:
         spelling, equals, raw = word.partition("=")
         if word.startswith("--"):
@@ -238,6 +239,13 @@ def _from_words(keys: _Keys, words: Sequence[str], problems: list[str]) -> dict[
         if not equals or not spelling:
             problems.append(f'"{word}": expected key=value, for example lr=1e-4.')
             continue
+        if spelling in written:
+            problems.append(
+                f"{COMMAND_LINE}: {spelling} is given twice, as {written[spelling]} and as {raw}. "
+                "Set it once."
+            )
+            continue
+        written[spelling] = raw
         parsed = _parse_word(raw)
         key = keys.resolve(spelling)
         # an unknown key is quoted in a message, with the value as it was written
@@ -310,7 +318,7 @@ def _parse_word(raw: str) -> Any:
     """
     try:
         return tomllib.loads(f"value = {raw}")["value"]
-    except tomllib.TOMLDecodeError:
+    except ValueError:  # no TOML, or an integer with thousands of digits
         return raw
 
 
@@ -329,10 +337,8 @@ def _build(
         value = value_of(config, key)
         if key in required and value == "" and any(isinstance(mark, Ref) for mark in marks(hint)):
             problems.append(f"{_place(key, given)}: {spelling.name(key)} is empty, and it is required.")
-        numbers = value.values() if isinstance(value, Mapping) else [value]
-        # JSON has no infinity and no NaN, so the run could not be written down.
-        if any(isinstance(number, float) and not math.isfinite(number) for number in numbers):
-            problems.append(f"{_place(key, given)}: {spelling.name(key)} = {value}: must be a finite number.")
+        if problem := number_problem(key, value):
+            problems.append(f"{_place(key, given)}: {spelling.name(key)} = {value}: {problem}.")
     if problems:
         raise ConfigError(problems)
     return config

@@ -14,10 +14,12 @@ from dataclasses import dataclass, field
 import torch
 from torch import Tensor
 
+from fairlead.core.errors import ConfigError
 from fairlead.core.seed import derive_rng
 from fairlead.encoding.chat import Encoded
 
 NUM_CHECK_ROWS = 4  # rows on which the backends of a network are compared; see train/verify_backend.py
+MOST_STEPS = 10_000_000  # of a run: the order of all rows is drawn before the first step
 
 Group = tuple[Encoded, ...]  # answers to one prompt, each preceded by the prompt
 
@@ -220,6 +222,10 @@ def step_rows(
     The last step of an epoch may be short; with `drop_last` it is skipped.
     """
     assert num_rows >= (batch if drop_last else 1), "not enough rows for one step"
+    if num_steps > MOST_STEPS:
+        raise ConfigError(
+            f"{num_steps:,} steps: a run has at most {MOST_STEPS:,}. Lower steps or epochs, or raise batch."
+        )
     end = num_rows - num_rows % batch if drop_last else num_rows
     steps: list[list[int]] = []
     epoch = 0

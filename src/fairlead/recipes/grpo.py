@@ -98,6 +98,7 @@ def main(config: Config, run: Run, *, open_engine: Callable[[Policy], Engine] = 
             responses = actor.prompts.sample(prompt_ids, seed=step_seed)
             scores = rewards.score(responses.answers)
             sequence_rewards = rewards.total(scores, numbers) - scores.penalty  # [N]
+            rl_setup.require_trainable(sequence_rewards, step=step + 1)
 
             # b. Advantages: each score is compared with those of its group.  P prompts, G responses each
             grouped = sequence_rewards.view(config.num_prompts, config.group)  # [P, G]

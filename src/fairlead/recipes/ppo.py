@@ -129,6 +129,7 @@ def main(config: Config, run: Run, *, open_engine: Callable[[Policy], Engine] = 
             if config.score_clip:
                 sequence_rewards = sequence_rewards.clamp(-config.score_clip, config.score_clip)
             sequence_rewards = sequence_rewards - scores.penalty
+            rl_setup.require_trainable(sequence_rewards, step=step + 1)
 
             # b. Log-probabilities under policy and reference, and values, of the same tokens
             batch = responses.batch

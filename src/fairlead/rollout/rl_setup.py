@@ -11,7 +11,7 @@ from typing import Any, Literal
 import torch
 from torch import Tensor
 
-from fairlead.core.errors import ModelError
+from fairlead.core.errors import ModelError, NonFiniteStep
 from fairlead.core.seed import derive_seed
 from fairlead.encoding.batching import NUM_CHECK_ROWS, Batch, collate
 from fairlead.encoding.chat import Encoded
@@ -59,6 +59,21 @@ PUBLISHED_METRICS = (
 # Nats.  Rounding in float32 causes less than 1e-3.  bfloat16 has 8 bits: a logit of 30 is rounded by up to
 # 0.06, in sampling and in training differently, and the metric is the largest difference of all tokens.
 MAX_SAMPLER_GAP = {"float32": 0.01, "bfloat16": 0.3, "pure-bfloat16": 0.3}
+
+
+# Losses square rewards and add the squares up, and float32 ends at 3e38.
+LARGEST_REWARD = 1e15
+
+
+def require_trainable(rewards: Tensor, *, step: int) -> None:
+    """Raise NonFiniteStep for rewards [N] that would make a loss or a gradient infinite."""
+    largest = float(rewards.abs().max())
+    if not largest <= LARGEST_REWARD:
+        raise NonFiniteStep(
+            f"step {step}: a reward is {float(rewards[rewards.abs().argmax()]):.3g}, so large that gradients "
+            f"would not be finite. The weights are unchanged. Give rewards between -{LARGEST_REWARD:g} and "
+            f"{LARGEST_REWARD:g}: change the rule, or clip them with score_clip in PPO."
+        )
 
 
 @dataclass(frozen=True)
