@@ -21,7 +21,7 @@ from typing import Any
 
 import pytest
 import uvicorn
-from playwright.sync_api import Browser, BrowserContext, Page, Response, sync_playwright
+from playwright.sync_api import Browser, BrowserContext, Page, Response, expect, sync_playwright
 
 import get_chromium
 from databases import Copies, Files
@@ -39,6 +39,7 @@ from fairlead.studio.auth import COOKIE
 from fairlead.studio.chat_streams import ChatStreams
 from fairlead.studio.settings import Settings
 
+SHOWN_WITHIN_MS = 20_000  # a busy machine takes longer; tests of speed measure it themselves
 ARGUMENTS = [
     "--no-sandbox",
     "--disable-gpu",
@@ -251,6 +252,7 @@ def browser() -> Iterator[Browser]:
         if not Path(path).exists():
             why = "no Chromium on the path; tests/get_chromium.py says how to get one"
             pytest.fail(why) if os.environ.get("CI") else pytest.skip(why)
+        expect.set_options(timeout=SHOWN_WITHIN_MS)
         opened = playwright.chromium.launch(executable_path=path, args=ARGUMENTS)
         yield opened
         opened.close()

@@ -7,7 +7,7 @@ import pytest
 from playwright.sync_api import Page, expect
 
 from browser.conftest import Browse, Studio
-from browser.held_requests import texts_of_api
+from browser.held_requests import HeldRequests, texts_of_api
 from fairlead.labels import campaigns, judgements, leases
 from labels.build import hold_longer
 
@@ -81,6 +81,21 @@ def test_from_a_file_to_a_snapshot(studio: Studio, browse: Browse, answers: Path
     rows = [json.loads(line) for line in download.value.path().read_text().splitlines()]
     assert len(rows) == 2 and all(row["sources"]["chosen"] == "model/secret" for row in rows)
     assert "model/secret" not in labels_page(studio, browse)
+
+
+def test_a_task_chosen_before_the_scripts_have_loaded_is_previewed(
+    studio: Studio, browse: Browse, answers: Path
+) -> None:
+    page = browse(studio.person("Olga Owner", owner=True))
+    page.set_default_timeout(WAIT_MS)
+    page.goto(f"{studio.url}/new")
+    page.get_by_label("File of rows").set_input_files(answers)
+    scripts = HeldRequests(page, "**/htmx.min.js")
+    page.get_by_role("button", name="Upload and look").click(no_wait_after=True)
+    page.get_by_text("Put answers in order").click()
+    expect(page.get_by_text("7 rows become 12 items")).to_be_visible()
+    scripts[0].continue_()
+    expect(page.get_by_text("7 rows become 6 items")).to_be_visible()
 
 
 def test_a_phone_is_wide_enough_for_every_step(studio: Studio, browse: Browse, answers: Path) -> None:

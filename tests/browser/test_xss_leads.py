@@ -188,7 +188,7 @@ def test_rows_in_the_wizard(studio: Studio, browse: Browse, owner: Person, tmp_p
         page.goto(f"{studio.url}/new")
         page.get_by_label("File of rows").set_input_files(path)
         page.get_by_role("button", name="Upload and look").click()
-        expect(page.locator("#rows .item").first).to_be_visible()  # the form listens by now
+        expect(page.locator("#rows .item").first).to_be_visible()
         page.get_by_text("Put answers in order").click()
         expect(page.locator("#rows .item")).to_have_count(len(groups))
         assert page.locator("#rows .said").count() > len(rows)

@@ -217,6 +217,16 @@ document.addEventListener("change", (event) => {
 
 keepDrafts();
 
+// A change made before the scripts ran, on a slow connection or machine, reached nobody: pass it on now.
+for (const form of document.querySelectorAll('form[data-on="change"]')) {
+  if (namedFields(form).some(isChanged)) submit(form);
+}
+document.addEventListener("htmx:load", ({ target }) => {
+  for (const form of target.querySelectorAll('form[hx-get][hx-trigger="change"], form[hx-post][hx-trigger="change"]')) {
+    if (namedFields(form).some(isChanged)) form.dispatchEvent(new Event("change"));
+  }
+});
+
 // A page restored by "back" would keep its buttons disabled.
 addEventListener("pageshow", (event) => event.persisted && location.reload());
 
