@@ -257,8 +257,8 @@ def commands() -> dict[str, Any]:
         if not isinstance(command, TyperGroup):
             yield " ".join(words), command
             return
-        for word, each in command.commands.items():
-            yield from below(each, (*words, word))
+        for word in command.commands:
+            yield from below(command.get_command(typer.Context(command), word), (*words, word))
 
     return dict(below(typer.main.get_command(app), ()))
 

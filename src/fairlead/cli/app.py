@@ -1,4 +1,4 @@
-"""The `fairlead` command: assembles all commands, and turns errors into messages and exit codes.
+"""The `fairlead` command: runs one command, and turns errors into messages and exit codes.
 
 Commands import their dependencies when they run, so `--help` and commands without models never load torch.
 """
@@ -16,23 +16,6 @@ from typing import Annotated
 import typer
 
 import fairlead
-from fairlead.cli import (
-    answer,
-    chat,
-    compare,
-    data,
-    eval,
-    export,
-    init,
-    lineage,
-    quickstart,
-    report,
-    sample,
-    studio,
-    studio_keeping,
-    studio_rows,
-    train,
-)
 from fairlead.cli.other_commands import RootGroup
 from fairlead.cli.output import print_error_object, print_note
 from fairlead.core.allocator import cache_onednn_primitives, keep_freed_pages
@@ -82,24 +65,6 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     rich_markup_mode="rich",
 )
-app.command("quickstart")(quickstart.quickstart)
-app.command("init")(init.init)
-app.add_typer(data.app, name="data")
-app.add_typer(train.app, name="train")
-app.command("sample")(sample.sample)
-app.command("compare")(compare.compare)
-app.command("eval")(eval.evaluate)
-app.command("chat")(chat.chat)
-app.command("answer")(answer.answer)
-app.command("report")(report.report)
-app.add_typer(lineage.app, name="lineage")
-app.command("export")(export.export)
-studio.app.command("snapshot")(studio_rows.snapshot)
-studio.app.command("export")(studio_rows.export)
-studio.app.add_typer(studio_keeping.token, name="token")
-studio.app.command("backup")(studio_keeping.backup)
-studio.app.command("restore")(studio_keeping.restore)
-app.add_typer(studio.app, name="studio")
 
 
 def _print_version(requested: bool) -> None:

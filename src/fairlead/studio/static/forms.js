@@ -222,7 +222,7 @@ for (const form of document.querySelectorAll('form[data-on="change"]')) {
   if (namedFields(form).some(isChanged)) submit(form);
 }
 document.addEventListener("htmx:load", ({ target }) => {
-  for (const form of target.querySelectorAll('form[hx-get][hx-trigger="change"], form[hx-post][hx-trigger="change"]')) {
+  for (const form of target.querySelectorAll('form[hx-trigger="change"]')) {
     if (namedFields(form).some(isChanged)) form.dispatchEvent(new Event("change"));
   }
 });
