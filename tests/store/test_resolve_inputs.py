@@ -128,6 +128,51 @@ def test_an_artifact_of_another_project_comes_from_outside(tmp_path: Path) -> No
     assert (resolved.name, resolved.digest, resolved.artifact) == ("file:m", made.manifest.digest, made)
 
 
+@pytest.mark.parametrize(
+    "address",
+    [
+        "https://huggingface.co/Qwen/Qwen3-0.6B",
+        "https://huggingface.co/Qwen/Qwen3-0.6B/",
+        "https://huggingface.co/Qwen/Qwen3-0.6B/tree/main",
+        "http://www.huggingface.co/Qwen/Qwen3-0.6B",
+        "huggingface.co/Qwen/Qwen3-0.6B",
+        "https://hf.co/Qwen/Qwen3-0.6B",
+        "hf://Qwen/Qwen3-0.6B",
+    ],
+)
+def test_the_address_of_a_model_s_page_is_read_as_its_name(tmp_path: Path, address: str) -> None:
+    resolved = found(create_project(tmp_path), MODEL, address)
+    assert (resolved.name, resolved.load_from) == ("hub:Qwen/Qwen3-0.6B", "Qwen/Qwen3-0.6B")
+
+
+@pytest.mark.parametrize(
+    "address",
+    [
+        "https://huggingface.co/Qwen",
+        "https://huggingface.co/Qwen/Qwen3-0.6B/tree/v2",
+        "https://huggingface.co/Qwen/Qwen3-0.6B/blob/main/model.safetensors",
+        "https://huggingface.co/datasets/org/rows",
+        "https://example.org/org/name",
+    ],
+)
+def test_any_other_address_is_refused_with_what_to_write(tmp_path: Path, address: str) -> None:
+    with pytest.raises(ProjectError, match="is not the address of a model on the Hub. Write OWNER/NAME"):
+        resolve_input(create_project(tmp_path), "model", MODEL, address)
+
+
+def test_a_tilde_is_the_home_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HOME", str(tmp_path / "home"))
+    project, other = create_project(tmp_path / "project"), create_project(tmp_path / "home" / "other")
+    made = publish(other, "model", "m")
+    assert found(project, MODEL, "~/other/artifacts/model/m").artifact == made
+    (tmp_path / "home" / "x").write_text("abc")
+    assert found(project, DATASET, "~/x") == ResolvedInput(
+        "~/x", "file:x", ABC, tmp_path / "home" / "x", None
+    )
+    rule = found(project, REWARD, "rule:~/x")
+    assert rule.load_from == f"rule:{tmp_path / 'home' / 'x'}"
+
+
 def test_models_and_reward_models_can_come_from_the_hub(tmp_path: Path) -> None:
     project = create_project(tmp_path)
     assert found(project, MODEL, "Qwen/Qwen3-0.6B") == ResolvedInput(

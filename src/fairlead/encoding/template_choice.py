@@ -9,6 +9,7 @@ JSON, from which Fairlead reads them back.
 """
 
 import json
+import os
 import re
 from collections.abc import Mapping
 from datetime import date
@@ -116,7 +117,7 @@ def _template_text(
 
 
 def _read(file: str) -> str:
-    path = Path(file)
+    path = Path(os.path.expanduser(file))
     if path.is_dir():
         raise ModelError(f"template.file={file}: is a folder. Name the .jinja file in it.")
     try:

@@ -16,7 +16,7 @@ import sys
 import threading
 import traceback
 from collections.abc import Callable, Coroutine, Iterator, Mapping, Sequence
-from contextlib import contextmanager, redirect_stdout
+from contextlib import contextmanager
 from itertools import islice
 from pathlib import Path
 from types import FrameType, ModuleType
@@ -29,6 +29,7 @@ from fairlead.core.plural import counted
 from fairlead.data.records import to_row
 from fairlead.rollout.process_kept import process_kept
 from fairlead.rollout.records import Answer
+from fairlead.rollout.rule_output import OutputClosed, output_kept
 
 TIMEOUT_S = 300.0  # for one call of a rule
 CONCURRENT_CALLS = 32  # of an async `score`
@@ -76,21 +77,22 @@ def load_rule(target: str, *, timeout_s: float = TIMEOUT_S) -> Rule:
         if callable(function):
             accepted = _accepted(function, columns, f"{target}: {name}")
             call = _Call(target, name, function, accepted, timeout_s)
-            return _contained(call.one_by_one if name == "score" else call.all_at_once)
+            return _contained(target, call.one_by_one if name == "score" else call.all_at_once)
     raise ConfigError(
         f"{target}: defines no function score(prompt, answer, finished). A rule needs this function, or "
         "scores(prompts, answers, finished) for lists; it returns a number, or a list of numbers."
     )
 
 
-def _contained(rule: Rule) -> Rule:
-    """The rule, which leaves the process as it was.  Its prints do not mix with the output of a command, such
-    as its JSON.
-    """
+def _contained(target: str, rule: Rule) -> Rule:
+    """The rule, which leaves the process and its output as they were."""
 
     def score(answers: Sequence[Answer]) -> list[float]:
-        with redirect_stdout(sys.stderr), process_kept():
-            return rule(answers)
+        try:
+            with output_kept(), process_kept():
+                return rule(answers)
+        except OutputClosed as error:
+            raise RuleError(f"{target}: {error}. Remove this from the rule.") from error
 
     return score
 
@@ -275,7 +277,7 @@ def _accepted(function: Callable[..., Any], columns: Sequence[str], where: str) 
 def _load_module(target: str, timeout_s: float) -> ModuleType:
     path = Path(target)
     try:
-        with time_limit(timeout_s), redirect_stdout(sys.stderr), process_kept():
+        with time_limit(timeout_s), output_kept(), process_kept():
             return _run_file(path) if path.is_file() else importlib.import_module(target)
     except RuleTimedOut:
         raise ConfigError(f"{target}: loading took longer than rule_timeout = {timeout_s:g} s.") from None

@@ -5,6 +5,7 @@ References are resolved and digested before a run starts.  Nothing is loaded or 
 
 import difflib
 import importlib.util
+import os
 import re
 from dataclasses import dataclass
 from functools import lru_cache
@@ -34,6 +35,7 @@ READY_MADE = {
 }
 # Chat templates that Fairlead brings (`encoding/built_in_templates.py`).
 BUILT_IN_TEMPLATES = ("chatml", "llama3", "gemma", "mistral", "zephyr", "plain")
+_HUB_ADDRESS = re.compile(r"(?:(?:https?://)?(?:www\.)?(?:huggingface\.co|hf\.co)/|hf://)(.+)")
 
 
 @dataclass(frozen=True)
@@ -58,6 +60,8 @@ def resolve_input(
 ) -> ResolvedInput:
     """Resolve a reference; raises ProjectError, which spells the field, if nothing matches."""
     field = spelling.name(field)
+    if mark.kind in ("model", "reward-model"):
+        ref = _without_web_address(field, ref)
     if mark.kind == "reward-model" and ref.startswith(RULE):
         return _rule(project, field, ref)
     if mark.kind == "reward-model" and ref.startswith(LLM):
@@ -69,7 +73,7 @@ def resolve_input(
         # The name of a template, which is looked up when the model is loaded.
         return ResolvedInput(ref, f"template:{ref}", f"template:{ref}", None, None)
     accepted = ACCEPTED_KINDS.get(mark.kind, (mark.kind,))
-    matches = find_artifacts(project, ref)
+    matches = find_artifacts(project, os.path.expanduser(ref))
     artifact = only_artifact(ref, [match for match in matches if match.manifest.kind in accepted])
     if artifact is not None:
         in_project = artifact.folder.resolve().is_relative_to(project.artifacts.resolve())
@@ -92,6 +96,22 @@ def resolve_input(
         f"{field} = {ref!r}: no such {mark.kind} in the project, and no such path. "
         f"{_hint(project, accepted, ref)}"
     )
+
+
+def _without_web_address(field: str, ref: str) -> str:
+    """OWNER/NAME of the address of a model's page on the Hub; any other reference as it is."""
+    address = _HUB_ADDRESS.match(ref)
+    if address is None and re.match(r"https?://", ref) is None:
+        return ref
+    repository = (
+        None if address is None else re.fullmatch(r"([\w.-]+/[\w.-]+?)/?(?:tree/main/?)?", address[1])
+    )
+    if repository is None or repository[1].partition("/")[0] in ("datasets", "spaces"):
+        raise ProjectError(
+            f"{field} = {ref!r}: is not the address of a model on the Hub. "
+            "Write OWNER/NAME as on huggingface.co, or the path of a folder with the model."
+        )
+    return repository[1]
 
 
 def _rule(project: Project, field: str, ref: str) -> ResolvedInput:
@@ -156,6 +176,7 @@ def _module_source(name: str) -> Path | None:
 
 def _existing_path(project: Project, ref: str) -> Path | None:
     """The path relative to the working directory, or else relative to the root of the project."""
+    ref = os.path.expanduser(ref)
     return next((path for path in (Path(ref), project.root / ref) if path.exists()), None)
 
 
