@@ -1,5 +1,6 @@
 # demo    the whole loop on the embedded example, from nothing: .venv, install, run
 # test    every test;  test-unit  only the quick ones (TESTS=... adds options of pytest)
+#         TEST_BOTH_DATABASES=1 opens every page on SQLite and on PostgreSQL; otherwise half on each
 # test-oracle  the losses beside TRL's, where TRL can be installed
 # check   lint, types, import order
 # base-model, picture, screenshots: see the comments at each
