@@ -231,3 +231,13 @@ def in_python(source: str) -> subprocess.CompletedProcess[str]:
         check=False,
         env=os.environ | {"NO_COLOR": "1"},
     )
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs a device that is always full")
+def test_an_output_that_nobody_can_write_ends_without_a_traceback(tmp_path: Path) -> None:
+    (tmp_path / "p.jsonl").write_text('{"prompt": [{"role": "user", "content": "Why?"}]}\n')
+    command = [sys.executable, "-m", "fairlead", "data", "check", str(tmp_path / "p.jsonl"), "--json"]
+    with open("/dev/full", "w") as full:
+        process = subprocess.run(command, stdout=full, stderr=subprocess.PIPE, text=True)
+    assert process.returncode == 1
+    assert process.stderr.startswith("OSError  The disk: No space left") and "Traceback" not in process.stderr

@@ -7,6 +7,7 @@ import pytest
 
 from fairlead.core import files
 from fairlead.core.errors import ProjectError
+from fairlead.core.full_disk import refused_path
 
 # Each child says that it is in the middle of a write, and then writes on until it is killed.
 WRITES_A_FILE = """
@@ -65,6 +66,13 @@ def test_an_exception_leaves_the_old_file_and_nothing_else(tmp_path: Path) -> No
         file.write(b"new")
         raise RuntimeError("stop")
     assert (tmp_path / "a").read_text() == "old" and names(tmp_path) == ["a"]
+
+
+def test_a_file_that_cannot_be_written_is_named_and_not_its_temporary_name(tmp_path: Path) -> None:
+    path = tmp_path / f"{'long' * 62}.html"  # the temporary name is longer than a name may be
+    with pytest.raises(OSError, match="long") as raised:
+        files.write_text(path, "new")
+    assert refused_path(raised.value) == str(path)
 
 
 def test_a_process_killed_while_writing_leaves_the_old_file(tmp_path: Path) -> None:

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from fairlead.core.errors import NonFiniteStep, ProjectError
+from fairlead.store.name_conflicts import opening_lock
 from fairlead.store.project import Project, create_project
 from fairlead.store.run import open_run, run_id
 from store.test_run import HOLD, Config, events, train, write_weights
@@ -39,6 +40,15 @@ def test_the_name_of_a_run_at_work_is_taken_and_the_message_lists_the_difference
 
 
 @pytest.mark.slow
+@pytest.mark.skipif(not Path("/sys/kernel").is_dir(), reason="needs a folder in which nobody may write")
+def test_a_project_that_cannot_be_written_is_named_with_a_remedy() -> None:
+    with (
+        pytest.raises(ProjectError, match="/sys/artifacts: .*Copy it to a folder that you may write to"),
+        opening_lock(Project(Path("/sys"))),
+    ):
+        pass
+
+
 def test_a_killed_run_keeps_its_name_until_it_is_finished_or_removed(tmp_path: Path) -> None:
     project = create_project(tmp_path)
     assert train(tmp_path, dies_at=8) == -signal.SIGKILL

@@ -11,6 +11,7 @@ import tempfile
 import traceback
 import warnings
 from collections.abc import Sequence
+from contextlib import suppress
 from typing import Annotated
 
 import typer
@@ -146,9 +147,10 @@ def _describe_unexpected(error: Exception) -> tuple[str, str, int]:
 
 
 def _report_error(name: str, message: str, exit_code: int, as_json: bool) -> int:
-    print_note(message if name in ("Bug", "Stopped") else f"{name}  {message}")
-    if as_json:
-        print_error_object(name, message, exit_code)
+    with suppress(OSError):  # nobody reads, or the disk is full: the exit code says the rest
+        print_note(message if name in ("Bug", "Stopped") else f"{name}  {message}")
+        if as_json:
+            print_error_object(name, message, exit_code)
     return exit_code
 
 

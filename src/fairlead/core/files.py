@@ -30,7 +30,7 @@ def atomic_file(path: Path) -> Iterator[IO[bytes]]:
         _sync(path.parent)
     finally:
         _note_path(path)
-        temporary.unlink(missing_ok=True)
+        _remove(temporary)
 
 
 def write_text(path: Path, text: str) -> None:
@@ -86,6 +86,11 @@ def path_inside(folder: Path, name: str) -> Path:
             f"{folder}: the name {name!r} points outside the folder. Use a path inside the folder."
         )
     return folder / relative
+
+
+def _remove(temporary: Path) -> None:
+    if os.path.exists(temporary):  # on a read-only disk, to remove nothing would be another error
+        temporary.unlink()
 
 
 def _note_path(path: Path) -> None:

@@ -205,8 +205,14 @@ def _check_reachable(engine: Engine) -> None:
             pass
     except DatabaseError as error:  # unreachable, not permitted, or not a database file
         url = engine.url.render_as_string(hide_password=True)
+        remedy = (
+            " Its folder must exist, and you must be allowed to write to both."
+            if "unable to open database file" in str(error.orig)
+            else ""
+        )
         raise StudioError(
-            f"Cannot open the database {url}: {str(error.orig).strip()}", field="database"
+            f"Cannot open the database {url}: {str(error.orig).strip().rstrip('.')}.{remedy}",
+            field="database",
         ) from None
 
 

@@ -5,10 +5,11 @@ checkpoint or metrics can be resumed.  Both will publish their artifact, so thei
 ended before its first step, or failed without a checkpoint, has nothing to lose and gives its name free.
 """
 
+import errno
 import fcntl
 import json
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -24,6 +25,7 @@ JUDGE_REPLIES = "judge_replies.jsonl"
 PROGRESS = ("checkpoints", "metrics.jsonl", "answers", "members", JUDGE_REPLIES)
 STAGE = "stage"  # the event of a run whose stages are runs of their own
 FAILED = "failed"  # the event of a run that ended with an error
+NO_RIGHT = (errno.EACCES, errno.EPERM, errno.EROFS)
 MAX_DIFFERENCES = 4  # shown in a message
 
 
@@ -48,8 +50,17 @@ class RunRequest:
 @contextmanager
 def opening_lock(project: Project) -> Iterator[None]:
     """Let one process at a time choose a name and create its run folder."""
-    project.artifacts.mkdir(parents=True, exist_ok=True)
-    with open(project.artifacts / ".lock", "ab") as lock:
+    with ExitStack() as stack:
+        try:
+            project.artifacts.mkdir(parents=True, exist_ok=True)
+            lock = stack.enter_context(open(project.artifacts / ".lock", "ab"))
+        except OSError as error:
+            if error.errno not in NO_RIGHT:
+                raise
+            raise ProjectError(
+                f"{project.artifacts}: {error.strerror}. Runs and artifacts are stored in the project. "
+                "Copy it to a folder that you may write to, or change its permissions."
+            ) from error
         fcntl.flock(lock, fcntl.LOCK_EX)
         yield
 
