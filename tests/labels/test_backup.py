@@ -1,5 +1,6 @@
 """Backup and restore: consistent while people write, checked, and never over something that exists."""
 
+import contextlib
 import json
 import threading
 from collections.abc import Iterator
@@ -11,7 +12,7 @@ from sqlalchemy import func, select
 from sqlalchemy.engine import make_url
 
 from fairlead.core import files
-from fairlead.labels import backup, campaigns, events
+from fairlead.labels import backup, campaigns, events, webhooks
 from fairlead.labels.campaigns import Campaign
 from fairlead.labels.database import Database, open_database
 from fairlead.labels.errors import Conflict, StudioError
@@ -68,6 +69,22 @@ def test_a_restored_studio_is_the_same(
         campaigns.create(connection, campaigns.CampaignSettings(name="Next", kind="rating"), by=OWNER)
         assert events.verify(connection).problem is None
     copy.close()
+
+
+def test_a_restored_studio_sends_nothing_until_somebody_starts_its_webhooks(
+    database: Database, database_url: str, new_url: str, judged: Campaign, tmp_path: Path
+) -> None:
+    with database.write() as connection:
+        on = webhooks.create(connection, "https://example.org/hook", by=OWNER)
+        off = webhooks.create(connection, "https://example.org/other", by=OWNER)
+        webhooks.switch(connection, off.id, is_on=False, by=OWNER)
+    backup.make(database_url, None, tmp_path / "backup")
+    assert backup.restore(tmp_path / "backup", new_url, None).num_stopped_webhooks == 1
+    with contextlib.closing(open_database(new_url)) as copy, copy.read() as connection:
+        assert not any(webhook.is_on for webhook in webhooks.list_all(connection))
+        assert events.verify(connection).problem is None
+    with database.read() as connection:
+        assert webhooks.get(connection, on.id).is_on
 
 
 def test_a_backup_while_people_write_is_consistent(

@@ -8,11 +8,11 @@ import pytest
 from fairlead.data import record_reader
 from fairlead.data.pair_metadata import read_pair_metadata
 from fairlead.data.records import Binary, Comparison, Demonstration, Message, Ranking, Rating
-from fairlead.labels import assignments, chats, items, judgements, leases, snapshot_rows
+from fairlead.labels import assignments, chats, items, judgements, leases, snapshot_filters, snapshot_rows
 from fairlead.labels.campaigns import Campaign
 from fairlead.labels.database import Database
 from fairlead.labels.items import CandidateAnswer, NewItem
-from fairlead.labels.snapshot_filters import SnapshotCounts
+from fairlead.labels.snapshot_filters import JudgedItem, SnapshotCounts, SnapshotFilters
 from fairlead.labels.snapshot_rows import LeftOut
 from fairlead.labels.task_kinds import TaskKind
 from fairlead.store.project import Project
@@ -248,7 +248,8 @@ def test_demonstrations_and_turns_of_conversations_become_records(
     assert taken.counts.left_out == {snapshot_rows.USER_TURN: 1}
 
 
-def test_each_judged_turn_of_a_live_chat_becomes_a_comparison(database: Database, project: Project) -> None:
+def judged_chat(database: Database, value: dict[str, Any]) -> tuple[Campaign, list[list[str]]]:
+    """A live chat of three turns with two choices, judged; and the sources of each turn's answers."""
     campaign = create_campaign(database, "chat", NewItem(turns("Hello")), overlap=1)
     with database.write() as connection:
         chats.set_answerers(
@@ -265,11 +266,16 @@ def test_each_judged_turn_of_a_live_chat_becomes_a_comparison(database: Database
             connection,
             assignment.id,
             ANN,
-            judgements.NewJudgement(key="chat-key-1", value={}, active_ms=60_000),
+            judgements.NewJudgement(key="chat-key-1", value=value, active_ms=60_000),
         )
         sources = [
             [answer.source for answer in turn.answers] for turn in chats.list_turns(connection, assignment.id)
         ]
+    return campaign, sources
+
+
+def test_each_judged_turn_of_a_live_chat_becomes_a_comparison(database: Database, project: Project) -> None:
+    campaign, sources = judged_chat(database, {})
     taken, folder = take_snapshot(database, project, campaign)
     first, second = record_reader.read_comparisons(folder / "comparisons.jsonl")
     assert (first.prompt, first.chosen[0].content, first.rejected[0].content, first.margin) == (
@@ -285,6 +291,17 @@ def test_each_judged_turn_of_a_live_chat_becomes_a_comparison(database: Database
         {"chosen": sources[0][1], "rejected": sources[0][0]},
     )
     assert taken.counts.files == {"comparisons": 2}  # the turn without a choice becomes no row
+
+
+def test_a_live_chat_that_nobody_should_judge_becomes_no_row(database: Database) -> None:
+    campaign, _ = judged_chat(database, {"cannot": "unsafe"})
+    with database.read() as connection:
+        (judgement,) = judgements.list_current(connection, campaign.id)
+        item = items.get(connection, campaign.id, judgement.item_id)
+        turns_of_chat = chats.list_turns(connection, judgement.assignment_id)
+    judged = JudgedItem(item, [judgement], {judgement.assignment_id: turns_of_chat})
+    rows = snapshot_filters.build_rows(campaign, judged, [judgement], SnapshotFilters(), weight=1.0)
+    assert list(rows) == [LeftOut(snapshot_rows.CANNOT_JUDGE, 1)]
 
 
 def aggregate(kind: str, values: list[dict[str, Any]], *answers: str) -> list[Any]:

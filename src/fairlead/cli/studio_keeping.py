@@ -169,12 +169,20 @@ def restore(
     restored = backups.restore(folder, target, opened_project)
     if restored.check.problem is not None:
         raise GateRefused(f"The backup was restored, but its events do not verify: {restored.check.problem}.")
+    lines = [
+        f"The database and {counted(restored.num_files, 'file')} are restored. "
+        f"All {counted(restored.check.num_events, 'event')} verify."
+    ]
+    if restored.num_stopped_webhooks:
+        stopped = counted(restored.num_stopped_webhooks, "webhook")
+        lines.append(f"Stopped {stopped}, because the other studio may still send. Start them on their page.")
     print_result(
-        {"num_files": restored.num_files, "num_events": restored.check.num_events},
-        [
-            f"The database and {counted(restored.num_files, 'file')} are restored. "
-            f"All {counted(restored.check.num_events, 'event')} verify."
-        ],
+        {
+            "num_files": restored.num_files,
+            "num_events": restored.check.num_events,
+            "num_stopped_webhooks": restored.num_stopped_webhooks,
+        },
+        lines,
         as_json=as_json,
         next="fairlead studio serve",
     )

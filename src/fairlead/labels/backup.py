@@ -26,7 +26,7 @@ from sqlalchemy.engine import URL, make_url
 
 import fairlead
 from fairlead.core import digest, files
-from fairlead.labels import events, schema
+from fairlead.labels import events, schema, webhooks
 from fairlead.labels.database import now, open_database
 from fairlead.labels.errors import Conflict, StudioError
 from fairlead.labels.events import ChainCheck
@@ -41,6 +41,7 @@ FOLDERS = ("data/uploads", "artifacts/snapshot")
 @dataclass(frozen=True)
 class Restored:
     num_files: int
+    num_stopped_webhooks: int
     check: ChainCheck
 
 
@@ -86,7 +87,8 @@ def make(database: str, project: Project | None, folder: Path) -> dict[str, Any]
 def restore(folder: Path, database: str, project: Project | None) -> Restored:
     """Restore a backup into a database without tables and, with a project, its files.
 
-    Files that are there already must be the same.  The chain of events is verified afterwards.
+    Files that are there already must be the same.  The chain of events is verified afterwards.  Webhooks are
+    stopped: the studio that was copied may still send its own.
     """
     manifest = _read_manifest(folder)
     url = _parse(database)
@@ -123,7 +125,9 @@ def restore(folder: Path, database: str, project: Project | None) -> Restored:
     with contextlib.closing(restored):
         schema.upgrade(restored)
         with restored.read() as connection:
-            return Restored(num_files, events.verify(connection))
+            check = events.verify(connection)
+        with restored.write() as connection:
+            return Restored(num_files, webhooks.stop_all(connection, by="system"), check)
 
 
 # ---------------------------------------------------------------- databases

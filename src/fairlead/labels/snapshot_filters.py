@@ -188,7 +188,9 @@ def _chat_rows(
     item: Item, judgement: Judgement, turns: Sequence[ChatTurn], weight: float
 ) -> Iterator[NativeRow | LeftOut]:
     comparisons = chats.comparison_turns(item, turns)
-    if comparisons:
+    if "cannot" in judgement.value:
+        yield LeftOut(snapshot_rows.CANNOT_JUDGE, 1)
+    elif comparisons:
         yield from snapshot_rows.rows_of_chat(item, judgement, comparisons, weight=weight)
     else:
         yield LeftOut("a conversation without a choice", 1)

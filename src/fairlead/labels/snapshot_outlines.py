@@ -32,8 +32,6 @@ TEXTS: Mapping[str, str | None] = {"none": None, "empty": "", "first": FIRST_TEX
 
 def outline(kind: TaskKind, dialect: str) -> ColumnElement[str]:
     """The outline of a row of the table of judgements."""
-    if kind == "chat":  # the rows come from the turns, whatever the value
-        return _chat(dialect)
     return case(
         (judgement_table.c.value["cannot"].as_string().is_not(None), literal(CANNOT, String)),
         else_=_OUTLINES[kind](dialect),
@@ -42,8 +40,6 @@ def outline(kind: TaskKind, dialect: str) -> ColumnElement[str]:
 
 def value_of(kind: TaskKind, outline: str) -> dict[str, Any]:
     """A stored value with this outline, of an item whose answers are FIRST_TEXT, SECOND_TEXT and so on."""
-    if kind == "chat":
-        return {}
     return {"cannot": "judge"} if outline == CANNOT else _VALUES[kind](outline)
 
 
@@ -65,7 +61,9 @@ def prompt_of(roles: str) -> Messages:
 
 def turns_of(outline: str) -> list[ChatTurn]:
     """The turns of a live chat with this outline."""
-    turns = []
+    turns: list[ChatTurn] = []
+    if outline == CANNOT:
+        return turns
     for part in filter(None, outline.split(";")[1:]):
         n, choice, continues, first, second = part.split(",")
         answers = (ChatAnswer(0, "", {}, TEXTS[first], True), ChatAnswer(1, "", {}, TEXTS[second], True))
@@ -247,6 +245,7 @@ _OUTLINES: Mapping[TaskKind, Callable[[str], ColumnElement[str]]] = {
     "demonstration": _constant,
     "edit": _edit_kind,
     "conversation": _conversation,
+    "chat": _chat,
 }
 
 
@@ -272,4 +271,5 @@ _VALUES: Mapping[TaskKind, Callable[[str], dict[str, Any]]] = {
     "demonstration": lambda _: {"text": EDITED},
     "edit": _edit_value,
     "conversation": lambda outline: {"turns": json.loads(outline.partition(";")[2])},
+    "chat": lambda _: {},  # the rows come from the turns
 }

@@ -149,6 +149,14 @@ def switch(connection: Connection, id: int, *, is_on: bool, by: str) -> Webhook:
     return _switch(connection, id, "webhook.started" if is_on else "webhook.stopped", is_on=is_on, by=by)
 
 
+def stop_all(connection: Connection, *, by: str) -> int:
+    """Stop every webhook, and return how many were on."""
+    ids = connection.execute(select(webhook_table.c.id).where(webhook_table.c.is_on)).scalars().all()
+    for id in ids:
+        switch(connection, id, is_on=False, by=by)
+    return len(ids)
+
+
 def send_test(connection: Connection, id: int, *, by: str) -> Webhook:
     """Add an event that this webhook sends at once.  A webhook that has stopped starts again."""
     return _switch(connection, id, "webhook.test", is_on=True, by=by)

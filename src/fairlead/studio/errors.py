@@ -63,9 +63,14 @@ def install(app: FastAPI) -> None:
     app.add_exception_handler(Exception, _handle_bug)
 
 
+def status_of(error: FairleadError) -> int:
+    """The HTTP status of a response that shows this error."""
+    return next(status for kind, status in STATUS if isinstance(error, kind))
+
+
 def _handle_fairlead_error(request: Request, error: Exception) -> Response:
     assert isinstance(error, FairleadError)
-    status = next(status for kind, status in STATUS if isinstance(error, kind))
+    status = status_of(error)
     if status == 401 and not _is_api(request) and request.method == "GET":
         return _redirect_to_login(request)
     body = Error(

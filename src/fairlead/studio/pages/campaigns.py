@@ -11,6 +11,7 @@ from fairlead.labels.errors import Invalid, Stale
 from fairlead.studio import page_templates, phrases, safe_html
 from fairlead.studio.access_control import Lead, Member, Watcher
 from fairlead.studio.auth import Viewer
+from fairlead.studio.errors import status_of
 from fairlead.studio.pages import answerer_form
 from fairlead.studio.pages.answerer_form import AnswererForm
 from fairlead.studio.services import answerers, campaigns, imports, jobs
@@ -196,7 +197,7 @@ def _settings_page(
         request,
         "settings.html",
         viewer,
-        status=409 if isinstance(error, Stale) else 422 if error else 200,
+        status=status_of(error) if error else 200,
         campaign=campaign,
         kind_name=phrases.KIND_NAMES[campaign.kind],
         currencies=phrases.CURRENCIES,
@@ -217,7 +218,7 @@ def _choose_rows_page(
         request,
         "add.html",
         viewer,
-        status=422 if error else 200,
+        status=status_of(error) if error else 200,
         rollouts=imports.list_rollouts(settings).rollouts,
         error=str(error) if error else None,
         max_mb=settings.upload_mb,
@@ -244,7 +245,7 @@ def _preview_page(
         request,
         "_rows.html" if request.headers.get("hx-request") else "add_rows.html",
         viewer,
-        status=422 if error else 200,
+        status=status_of(error) if error else 200,
         body=body,
         preview=preview,
         error=str(error) if error else None,

@@ -11,6 +11,7 @@ from fairlead.studio import auth, page_templates
 from fairlead.studio.access_control import Anyone, Person
 from fairlead.studio.auth import NotSignedIn
 from fairlead.studio.entry import SignInAttempt, own_path
+from fairlead.studio.errors import status_of
 from fairlead.studio.services import account, sign_in
 from fairlead.studio.services.sign_in import Newcomer
 from fairlead.studio.state import Configured, Database, Time
@@ -148,7 +149,7 @@ def _join_page(
         request,
         "join.html",
         viewer,
-        status=422 if error else 200,
+        status=status_of(error) if error else 200,
         invite=invite,
         to=campaign,
         person=person,

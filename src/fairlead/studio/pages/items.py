@@ -15,6 +15,7 @@ from fairlead.labels.item_search import ItemOrder, ItemQuery, ItemState
 from fairlead.studio import page_templates, phrases
 from fairlead.studio.access_control import Adjudicator, Lead
 from fairlead.studio.auth import Viewer
+from fairlead.studio.errors import status_of
 from fairlead.studio.services import campaigns, items, jobs, people
 from fairlead.studio.services.items import ItemIds, ReserveIn
 from fairlead.studio.state import Database
@@ -148,7 +149,7 @@ def _items_page(
         request,
         "items.html",
         viewer,
-        status=422 if error else 200,
+        status=status_of(error) if error else 200,
         campaign=campaigns.get_campaign(database, viewer.campaign),
         results=results,
         filters=filters,

@@ -18,6 +18,7 @@ from fairlead.labels.task_kinds import TaskKind
 from fairlead.studio import page_templates, phrases
 from fairlead.studio.access_control import Lead
 from fairlead.studio.auth import Viewer
+from fairlead.studio.errors import status_of
 from fairlead.studio.pages import answerer_form
 from fairlead.studio.pages.answerer_form import AnswererForm
 from fairlead.studio.pages.campaigns import require_file
@@ -247,7 +248,7 @@ def _rows_page(
         request,
         "new.html",
         viewer,
-        status=422 if error else 200,
+        status=status_of(error) if error else 200,
         rollouts=imports.list_rollouts(settings).rollouts,
         error=str(error) if error else None,
         chosen=chosen,
@@ -273,7 +274,7 @@ def _task_page(
         request,
         "new_task.html",
         viewer,
-        status=422 if error else 200,
+        status=status_of(error) if error else 200,
         task=form,
         problems=problems,
         asks=task_kinds.KINDS_WITH_OPTION,
