@@ -1,6 +1,6 @@
 """`python -m fairlead`: the `fairlead` command, for launchers such as torchrun."""
 
-from fairlead.cli.app import run
+from fairlead.cli.start import run
 
 if __name__ == "__main__":
     run()

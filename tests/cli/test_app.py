@@ -3,6 +3,7 @@
 import json
 import os
 import resource
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -241,3 +242,14 @@ def test_an_output_that_nobody_can_write_ends_without_a_traceback(tmp_path: Path
         process = subprocess.run(command, stdout=full, stderr=subprocess.PIPE, text=True)
     assert process.returncode == 1
     assert process.stderr.startswith("OSError  The disk: No space left") and "Traceback" not in process.stderr
+
+
+def test_ctrl_c_before_a_loop_says_how_to_go_on(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "rows.jsonl")
+    command = [sys.executable, "-m", "fairlead", "data", "check", str(tmp_path / "rows.jsonl")]
+    with subprocess.Popen(command, stderr=subprocess.PIPE, text=True) as process:
+        with open(tmp_path / "rows.jsonl", "wb"):  # waits until the command reads
+            process.send_signal(signal.SIGINT)
+            assert process.wait(timeout=60) == 130
+        assert process.stderr is not None
+        assert process.stderr.read() == "Stopped. Run the same command again to go on.\n"

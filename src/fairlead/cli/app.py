@@ -19,6 +19,7 @@ import typer
 import fairlead
 from fairlead.cli.other_commands import RootGroup
 from fairlead.cli.output import print_error_object, print_note
+from fairlead.cli.start import STOPPED
 from fairlead.core.allocator import cache_onednn_primitives, keep_freed_pages
 from fairlead.core.errors import FairleadError
 from fairlead.core.full_disk import NO_ROOM, describe, disk_errno, refused_path
@@ -85,7 +86,7 @@ def main(
 
 
 def run() -> None:
-    """Entry point of `fairlead` and of `python -m fairlead`."""
+    """Run the command line of this process, and exit."""
     limit_spinning()
     cache_onednn_primitives()
     keep_freed_pages()
@@ -105,7 +106,7 @@ def call(arguments: Sequence[str]) -> int:
     except SystemExit as parser_exit:
         return _exit_code_of_parser(parser_exit, as_json)
     except KeyboardInterrupt:
-        return _report_error("Stopped", "Stopped.", 130, as_json)
+        return _report_error("Stopped", STOPPED, 130, as_json)
     except FairleadError as error:
         return _report_error(type(error).__name__, str(error), error.exit_code, as_json)
     except Exception as error:
@@ -117,7 +118,7 @@ def call(arguments: Sequence[str]) -> int:
 def _exit_code_of_parser(parser_exit: SystemExit, as_json: bool) -> int:
     """Typer exits with 2 for an invalid command line; for Fairlead that is 1, an error in the input."""
     if parser_exit.code == 130:
-        return _report_error("Stopped", "Stopped.", 130, as_json)
+        return _report_error("Stopped", STOPPED, 130, as_json)
     if parser_exit.code != 2:
         return int(parser_exit.code or 0)
     if as_json:
