@@ -6,7 +6,7 @@ from transformers import PreTrainedTokenizerFast
 from fairlead.core.errors import ConfigError, DataError, ModelError
 from fairlead.core.template_settings import Template
 from fairlead.data.records import Message, ToolCall
-from fairlead.encoding.chat_format import ChatFormat, any_of, shows_calls
+from fairlead.encoding.chat_format import ChatFormat, shows_calls
 from fakes import chat_format, tokenizer, turns
 
 CHAT = "{% for m in messages %}{{ m['content'] }}<|end|>{% endfor %}"
@@ -77,12 +77,6 @@ def test_sampled_text_has_no_control_tokens() -> None:
     chat = ChatFormat(tokenizer())
     spelled = chat.tokens("The <") + chat.tokens("|end|> sky")
     assert chat.text([token("<|user|>"), *spelled, token("<|end|>")]) == "The  sky"
-
-
-def test_a_pattern_of_many_texts_finds_the_longest() -> None:
-    pattern = any_of(["<a>", "<ab>", "<ab>c", "x.", ""])
-    assert [match[0] for match in pattern.finditer("<a><ab>cd<ab> x. xy")] == ["<a>", "<ab>c", "<ab>", "x."]
-    assert any_of([]).search("anything") is None
 
 
 def test_6400_control_tokens_cost_no_time() -> None:

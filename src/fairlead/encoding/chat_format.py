@@ -21,6 +21,7 @@ from fairlead.core.errors import ConfigError, DataError, ModelError
 from fairlead.core.template_settings import OWN_TEMPLATE, Template
 from fairlead.data.records import Message, message_to_json
 from fairlead.encoding import template_limits
+from fairlead.encoding.any_of import any_of
 from fairlead.encoding.template_choice import ChosenTemplate, choose_template
 from fairlead.encoding.tokenized_text import TextTokenizer
 
@@ -373,30 +374,6 @@ def words_of(value: Any) -> list[str]:
 def _is_json(arguments: Mapping[str, Any]) -> bool:
     """Whether Python writes the arguments as JSON does."""
     return repr(dict(arguments)) == _json(dict(arguments))
-
-
-def any_of(texts: Iterable[str]) -> re.Pattern[str]:
-    """A pattern that finds any of the texts, the longest first, in time that their number hardly changes."""
-    tree: dict[str, Any] = {}
-    for text in texts:
-        node = tree
-        for letter in text:
-            node = node.setdefault(letter, {})
-        if text:
-            node[""] = {}
-    return re.compile(_tree_pattern(tree)) if tree else re.compile(r"(?!)")
-
-
-def _tree_pattern(tree: dict[str, Any]) -> str:
-    """Texts with a common beginning share it: `<ab`, `<ac` become `<a(?:b|c)`."""
-    pattern = ""
-    while len(tree) == 1:
-        [(letter, tree)] = tree.items()
-        pattern += re.escape(letter)
-    if not tree:
-        return pattern
-    branches = [re.escape(letter) + _tree_pattern(node) for letter, node in tree.items() if letter]
-    return f"{pattern}(?:{'|'.join(branches)}){'?' if '' in tree else ''}"
 
 
 def _article(word: str) -> str:
