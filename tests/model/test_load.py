@@ -155,6 +155,11 @@ def adapter(folder: Path) -> Path:
     return folder / "adapter"
 
 
+def test_all_weights_of_a_merged_adapter_can_be_trained(tmp_path: Path) -> None:
+    parameters = list(load_causal_lm(str(adapter(tmp_path))).parameters())
+    assert parameters and all(parameter.requires_grad for parameter in parameters)
+
+
 def test_an_adapter_with_a_missing_weight_is_refused(tmp_path: Path) -> None:
     folder = adapter(tmp_path)
     weights = load_file(folder / "adapter_model.safetensors")

@@ -114,14 +114,22 @@ def _trial_states(network: PreTrainedModel) -> list[Tensor]:
 def load_causal_lm(reference: str) -> PreTrainedModel:
     """Load a causal language model in float32.  An adapter is merged into its base.  Raises ModelError."""
     if is_adapter(reference):
-        network = load_with_adapter(Path(reference)).merge_and_unload()
+        network = merged(load_with_adapter(Path(reference)))
         check_network(network, reference)
-        return network  # type: ignore[no-any-return]
+        return network
     check_folder(reference)
     check_is_language_model(read_config(reference).architectures or (), reference)
     network = from_pretrained(AutoModelForCausalLM, reference)
     check_network(network, reference)
     return network
+
+
+def merged(network: PeftModel) -> PreTrainedModel:
+    """The base with its adapter merged into it, and all weights ready to be trained: PEFT had frozen them."""
+    base: PreTrainedModel = network.merge_and_unload()
+    for parameter in base.parameters():
+        parameter.requires_grad_(parameter.is_floating_point())
+    return base
 
 
 def load_language_model(

@@ -133,8 +133,7 @@ def _load_classifier_adapter(folder: Path) -> PreTrainedModel:
         may_miss=(f"{HEAD}.weight",),
         num_labels=heads[0].shape[0],
     )
-    network: PreTrainedModel = load.attach_adapter(base, folder, weights).merge_and_unload()
-    return network
+    return load.merged(load.attach_adapter(base, folder, weights))
 
 
 def shares_base(policy: Policy, reference: str) -> bool:
