@@ -56,6 +56,7 @@ fairlead train dpo --help-all  # the advanced keys too
   is unique in the method. An ambiguous name is an error that lists the full names.
 - **Precedence.** The command line overrides the file. The file overrides the method's defaults, and those
   override the defaults below. Setting one key of a table leaves the other keys as they are.
+  A key is given once on the command line.
 - **Errors.** All unknown keys and invalid values are reported together, before anything is loaded. Files do
   not include other files, and environment variables are not read.
 
