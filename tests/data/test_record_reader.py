@@ -80,6 +80,11 @@ def test_kinds_without_a_plural_are_rows(tmp_path: Path) -> None:
             "holds comparisons, and demonstrations are needed. Take the chosen answers with",
         ),
         (
+            {"response": "4", "id": "a"},
+            "demonstration",
+            "holds prompts, and demonstrations are needed. If response holds the answer, convert",
+        ),
+        (
             {"prompt": "2 + 2?", "completion": "4"},
             "demonstration",
             "is not in the layout of native rows; its columns are prompt, completion. Convert it with",

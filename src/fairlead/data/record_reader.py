@@ -16,6 +16,7 @@ from fairlead.data.file_source import SourceRow
 from fairlead.data.kind_names import kind_noun, kind_plural
 from fairlead.data.parsing import parse_row
 from fairlead.data.records import (
+    COLUMNS_BY_KIND,
     Binary,
     Comparison,
     Demonstration,
@@ -147,6 +148,11 @@ def _refuse_another_kind(path: Path, sample: Sequence[SourceRow | RowProblem], k
     if (actual_kind, kind) in CONVERSIONS:
         command = f"fairlead data import {path} --kind {kind} --out data/{kind}s.jsonl"
         remedy = f"{CONVERSIONS[actual_kind, kind]} with `{command}`."
+    elif actual_kind == "prompt" and (unread := [*rows[0].keys() - COLUMNS_BY_KIND["prompt"]]):
+        remedy = (
+            f"If {' or '.join(sorted(unread))} holds the answer, convert the file with "
+            f"`fairlead data import {path} --kind {kind} --out data/{kind}s.jsonl`."
+        )
     raise DataError(f"{path}: holds {kind_plural(actual_kind)}, and {kind_plural(kind)} are needed. {remedy}")
 
 
