@@ -3,6 +3,7 @@ process, real data, databases.
 """
 
 import os
+import signal
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -29,6 +30,11 @@ if "PYTEST_XDIST_WORKER" in os.environ:
     os.environ.setdefault(
         "OMP_NUM_THREADS", "1"
     )  # before torch is imported, and for processes that tests start: a core for each worker
+
+if signal.getsignal(signal.SIGINT) == signal.SIG_IGN:  # so it is in a process started in the background
+    signal.signal(
+        signal.SIGINT, signal.default_int_handler
+    )  # tests and the processes that they start get Ctrl-C
 
 hypothesis.settings.register_profile("tests", deadline=None)  # a busy machine is no fault of the code
 hypothesis.settings.load_profile("tests")

@@ -1,3 +1,5 @@
+"""The command from its first moment on."""
+
 import subprocess
 import sys
 
