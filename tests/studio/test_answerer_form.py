@@ -76,4 +76,4 @@ def test_other_kinds_have_no_such_field(chat_place: Place, chat_lead: httpx.Clie
     send(chat_lead, "/new", **FORM | {"kind": "thumbs", "name": "Thumbs"})
     for path in ("/new/task?kind=thumbs", "/c/thumbs/settings"):
         assert "Models that reply" not in chat_lead.get(path).text
-    assert send(chat_lead, "/c/thumbs/answerers", who=["model:sft"]).status_code == 422
+    assert send(chat_lead, "/c/thumbs/answerers", who=["model:sft"]).status_code == 409

@@ -71,7 +71,7 @@ def test_a_draft_is_made_without_publishing_and_nothing_is_half_made(place: Plac
         "points": "7",
         "currency": "EUR",
     }
-    assert lead.post("/new", data=form).status_code == 422  # there is no such upload
+    assert lead.post("/new", data=form).status_code == 404  # there is no such upload
     assert lead.get("/api/v1/campaigns").json() == {"campaigns": []}
     found = upload(lead, pairs(2))
     assert lead.post("/new", data=form | {"upload": str(found["id"])}).status_code == 303

@@ -15,6 +15,7 @@ import torch
 from torch import Tensor
 
 from fairlead.core.errors import ConfigError
+from fairlead.core.plural import counted
 from fairlead.core.seed import derive_rng
 from fairlead.encoding.chat import Encoded
 
@@ -224,7 +225,8 @@ def step_rows(
     assert num_rows >= (batch if drop_last else 1), "not enough rows for one step"
     if num_steps > MOST_STEPS:
         raise ConfigError(
-            f"{num_steps:,} steps: a run has at most {MOST_STEPS:,}. Lower steps or epochs, or raise batch."
+            f"{counted(num_steps, 'step')}: a run has at most {MOST_STEPS:,}. "
+            "Lower steps or epochs, or raise batch."
         )
     end = num_rows - num_rows % batch if drop_last else num_rows
     steps: list[list[int]] = []
