@@ -73,10 +73,9 @@ def load_command(name: str) -> Any:
     """Import a command, as an object of typer."""
     place = COMMANDS[name]
     member = getattr(import_module(f"fairlead.cli.{place.module}"), place.member)
-    if isinstance(member, typer.Typer):
-        app = typer.Typer(add_completion=False)
-        app.add_typer(member, name=name)
-        return typer.main.get_command(app).commands[name]  # type: ignore[attr-defined]
     app = typer.Typer(add_completion=False)
+    if isinstance(member, typer.Typer):
+        app.add_typer(member, name=name)
+        return typer.main.get_group(app).commands[name]
     app.command(name)(member)
     return typer.main.get_command(app)

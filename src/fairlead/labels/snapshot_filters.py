@@ -174,13 +174,16 @@ def build_rows(
     weight: float,
 ) -> Iterator[NativeRow | LeftOut]:
     """The rows of the judgements of an item that no filter excludes."""
+    decided = [judgement for judgement in used if "cannot" not in judgement.value]
+    if len(decided) < len(used):
+        yield LeftOut(snapshot_rows.CANNOT_JUDGE, len(used) - len(decided))
     if campaign.kind == "chat":  # conversations differ, so they are never aggregated
-        for judgement in used:
+        for judgement in decided:
             yield from _chat_rows(judged.item, judgement, judged.turns[judgement.assignment_id], weight)
     elif filters.by_item:
-        yield from snapshot_rows.rows_of_item(campaign, judged.item, used)
+        yield from snapshot_rows.rows_of_item(campaign, judged.item, decided)
     else:
-        for judgement in used:
+        for judgement in decided:
             yield from snapshot_rows.rows_of_judgement(campaign, judged.item, judgement, weight=weight)
 
 
@@ -188,9 +191,7 @@ def _chat_rows(
     item: Item, judgement: Judgement, turns: Sequence[ChatTurn], weight: float
 ) -> Iterator[NativeRow | LeftOut]:
     comparisons = chats.comparison_turns(item, turns)
-    if "cannot" in judgement.value:
-        yield LeftOut(snapshot_rows.CANNOT_JUDGE, 1)
-    elif comparisons:
+    if comparisons:
         yield from snapshot_rows.rows_of_chat(item, judgement, comparisons, weight=weight)
     else:
         yield LeftOut("a conversation without a choice", 1)

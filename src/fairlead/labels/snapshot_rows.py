@@ -58,18 +58,9 @@ INVALID_ROW = "cannot be written as a row"
 def rows_of_judgement(
     campaign: Campaign, item: Item, judgement: Judgement, *, weight: float = 1.0
 ) -> Iterator[NativeRow | LeftOut]:
-    """The rows of a single judgement."""
-    if "cannot" in judgement.value:
-        yield LeftOut(CANNOT_JUDGE, 1)
-    else:
-        yield from _rows_of_value(
-            campaign,
-            item,
-            judgement.value,
-            judgement.order,
-            _judgement_columns(judgement) | _item_columns(item),
-            weight,
-        )
+    """The rows of a single judgement, which says more than that nobody can judge the item."""
+    extra = _judgement_columns(judgement) | _item_columns(item)
+    yield from _rows_of_value(campaign, item, judgement.value, judgement.order, extra, weight)
 
 
 def rows_of_chat(
@@ -98,27 +89,24 @@ def rows_of_chat(
 def rows_of_item(
     campaign: Campaign, item: Item, judgements: Sequence[Judgement]
 ) -> Iterator[NativeRow | LeftOut]:
-    """The rows of all judgements of an item, aggregated.  Written texts keep a row each."""
-    decided = [judgement for judgement in judgements if "cannot" not in judgement.value]
-    if len(decided) < len(judgements):
-        yield LeftOut(CANNOT_JUDGE, len(judgements) - len(decided))
-    for judgement in decided:
+    """The rows of all such judgements of an item, aggregated.  Written texts keep a row each."""
+    for judgement in judgements:
         if campaign.kind in ("demonstration", "edit"):
             yield from rows_of_judgement(campaign, item, judgement)
         elif judgement.value.get("edit"):
             yield from rows_of_judgement(campaign, item, _only_edit(judgement))
-    if not decided or campaign.kind in ("demonstration", "edit", "chat"):
+    if not judgements or campaign.kind in ("demonstration", "edit", "chat"):
         return
-    aggregated = _aggregate(campaign, [judgement.value for judgement in decided], len(item.answers))
+    aggregated = _aggregate(campaign, [judgement.value for judgement in judgements], len(item.answers))
     if aggregated is None:
-        yield LeftOut(UNDECIDED, len(decided))
+        yield LeftOut(UNDECIDED, len(judgements))
         return
     value, confidence = aggregated
     extra = {
-        "raters": sorted({judgement.rater for judgement in decided}),
-        "num_judgements": len(decided),
-        "guidelines_versions": sorted({judgement.guidelines_version for judgement in decided}),
-        "active_s": round(sum(judgement.active_ms for judgement in decided) / 1000, 3),
+        "raters": sorted({judgement.rater for judgement in judgements}),
+        "num_judgements": len(judgements),
+        "guidelines_versions": sorted({judgement.guidelines_version for judgement in judgements}),
+        "active_s": round(sum(judgement.active_ms for judgement in judgements) / 1000, 3),
     } | _item_columns(item)
     yield from _rows_of_value(campaign, item, value, None, extra, 1.0, confidence)
 

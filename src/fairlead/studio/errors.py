@@ -63,8 +63,10 @@ def install(app: FastAPI) -> None:
     app.add_exception_handler(Exception, _handle_bug)
 
 
-def status_of(error: FairleadError) -> int:
-    """The HTTP status of a response that shows this error."""
+def status_of(error: FairleadError | None) -> int:
+    """The HTTP status of a response that shows this error; 200 without one."""
+    if error is None:
+        return 200
     return next(status for kind, status in STATUS if isinstance(error, kind))
 
 

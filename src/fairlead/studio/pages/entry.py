@@ -149,7 +149,7 @@ def _join_page(
         request,
         "join.html",
         viewer,
-        status=status_of(error) if error else 200,
+        status=status_of(error),
         invite=invite,
         to=campaign,
         person=person,

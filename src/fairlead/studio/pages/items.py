@@ -149,7 +149,7 @@ def _items_page(
         request,
         "items.html",
         viewer,
-        status=status_of(error) if error else 200,
+        status=status_of(error),
         campaign=campaigns.get_campaign(database, viewer.campaign),
         results=results,
         filters=filters,
