@@ -1,7 +1,7 @@
 """How long saves take while one person abuses the studio, compared with the same work without that person.
 
 run  python -m benchmarks.studio_abuser --json build/abuser.json
-     python -m benchmarks.studio_abuser --labellers 10 --seconds 20 --databases sqlite       small
+     python -m benchmarks.studio_abuser --labellers 10 --seconds 20 --seeds 0 --databases sqlite       small
 
 The labellers send what a browser sends: they ask for the next tasks, save a draft while they think, and send
 the judgement.  They pause for 4 to 12 seconds before each draft and each judgement.
@@ -19,6 +19,7 @@ import contextlib
 import io
 import multiprocessing
 import random
+import statistics
 import tempfile
 import time
 from collections import Counter
@@ -65,7 +66,7 @@ def main() -> None:
     )
     parser.add_argument("--labellers", type=int, default=50)
     parser.add_argument("--seconds", type=float, default=120, help="duration with and without the abuser")
-    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2, 3, 4], help="one pair for each")
     parser.add_argument(
         "--databases", nargs="+", choices=("sqlite", "postgresql"), default=["sqlite", "postgresql"]
     )
@@ -74,7 +75,8 @@ def main() -> None:
     results: dict[str, Any] = {"settings": {k: v for k, v in vars(args).items() if k != "json"}}
     results["goal_p95_ms"] = GOAL_MS
     for kind in args.databases:
-        results[kind] = compare(kind, args.labellers, args.seconds, args.seed)
+        pairs = {str(seed): compare(kind, args.labellers, args.seconds, seed) for seed in args.seeds}
+        results[kind] = {"save_p95_ms": _summary(pairs, "save_p95_ms"), "by_seed": pairs}
     studio.write_json(args.json, results)
 
 
@@ -85,6 +87,15 @@ def compare(kind: str, num_labellers: int, seconds: float, seed: int) -> dict[st
         with tempfile.TemporaryDirectory() as folder, studio.database_url(kind, Path(folder)) as url:
             results[name] = measure(url, Path(folder), num_labellers, seconds, seed, is_abused)
     return results
+
+
+def _summary(pairs: dict[str, dict[str, Any]], name: str) -> dict[str, dict[str, float]]:
+    """The median, the lowest and the highest of a figure over the seeds, without and with the abuser."""
+    summary = {}
+    for phase in ("without", "with"):
+        values = [pair[phase][name] for pair in pairs.values()]
+        summary[phase] = {"median": statistics.median(values), "lowest": min(values), "highest": max(values)}
+    return summary
 
 
 def measure(

@@ -38,6 +38,19 @@ ROOT = Path(__file__).parents[1]
 GOALS_MS = {"next": 100, "list": 200}
 CHUNK = 1000
 MORE_CAMPAIGNS = 20
+ITEM_QUERIES = {
+    "oldest": "",
+    "newest": "order=newest",
+    "priority": "order=priority",
+    "last_page": "page=1900",
+    "common_word": "q=ship",
+    "rare_word": "q=77777",
+    "judged": "state=judged",
+    "done": "state=done",
+    "skipped": "state=skipped",
+    "flagged": "state=flagged",
+    "disputed": "state=disputed",
+}
 A_DAY = 400  # judgements of one person
 
 
@@ -82,7 +95,14 @@ def measure(url: str, folder: Path, num_items: int, asks: int) -> dict[str, Any]
         results: dict[str, Any] = {"start_s": spread(starts), "figures_first_ms": spread(figures)}
         for who, held in (("newcomer", newcomer), ("old_hand", token)):
             results[f"next_{who}_ms"] = next_items(server.url, held, asks)
+        items_path = "/api/v1/campaigns/large/items"
+        item_lists = [
+            (f"items_{name}", "GET", f"{items_path}?{query}", min(asks, 40))
+            for name, query in ITEM_QUERIES.items()
+        ]
         for name, method, path, count in (
+            *item_lists,
+            ("items_page", "GET", "/c/large/items?order=newest", min(asks, 40)),
             ("campaigns", "GET", "/api/v1/campaigns", asks),
             ("campaigns_page", "GET", "/campaigns", asks),
             ("figures_again", "GET", "/api/v1/campaigns/large/progress", min(asks, 50)),
@@ -90,35 +110,38 @@ def measure(url: str, folder: Path, num_items: int, asks: int) -> dict[str, Any]
             ("overlap_3", "PATCH", "/api/v1/campaigns/large", 1),
         ):
             results[f"{name}_ms"] = spread(request_times(server.url, method, path, lead, count))
-        results |= saves_during_job(server.url, lead, newcomer)
+        results |= work_during_job(server.url, lead, newcomer)
     return results
 
 
-def saves_during_job(url: str, lead: str, token: str) -> dict[str, Any]:
-    """The next item, then ten draft saves a second until the job that adds a person to each item ends."""
+def work_during_job(url: str, lead: str, token: str) -> dict[str, Any]:
+    """A labeller asks for items and judges them, until the job that adds a person to each item ends."""
     campaign_url = f"{url}/api/v1/campaigns/large"
-    times = []
+    next_times, save_times = [], []
     begun = time.perf_counter()
     with (
         httpx.Client(headers={"Authorization": f"Bearer {lead}"}, timeout=60) as leading,
         httpx.Client(headers={"Authorization": f"Bearer {token}"}, timeout=60) as client,
     ):
-        handed = client.post(f"{campaign_url}/next", json={"count": 1}).raise_for_status().json()
-        next_ms = round((time.perf_counter() - begun) * 1000, 2)
-        draft_url = f"{campaign_url}/tasks/{handed['assignments'][0]['token']}/draft"
         while any(
             job["kind"] == "overlap" and job["state"] in ("queued", "running")
             for job in leading.get(f"{campaign_url}/jobs").raise_for_status().json()["jobs"]
         ):
-            saved = time.perf_counter()
-            client.put(draft_url, json={"note": f"{saved}"}).raise_for_status()
-            times.append((time.perf_counter() - saved) * 1000)
+            asked = time.perf_counter()
+            handed = client.post(f"{campaign_url}/next", json={"count": 1}).raise_for_status().json()
+            got = time.perf_counter()
+            key = {"Idempotency-Key": f"during-{len(save_times):06}"}
+            task = handed["assignments"][0]["token"]
+            client.post(
+                f"{campaign_url}/tasks/{task}/judgement", json={"value": {"choice": 2}}, headers=key
+            ).raise_for_status()
+            next_times.append((got - asked) * 1000)
+            save_times.append((time.perf_counter() - got) * 1000)
             time.sleep(0.1)
-    took_s = round(time.perf_counter() - begun, 1)
     return {
-        "overlap_3_job_s": took_s,
-        "next_during_overlap_3_ms": next_ms,
-        "save_during_overlap_3_ms": spread(times) if times else None,
+        "overlap_3_job_s": round(time.perf_counter() - begun, 1),
+        "next_during_overlap_3_ms": spread(next_times) if next_times else None,
+        "save_during_overlap_3_ms": spread(save_times) if save_times else None,
     }
 
 

@@ -126,6 +126,20 @@ def test_what_is_kept_with_an_item_is_for_leads(place: Place) -> None:
         assert (words in lead.get(page).text, words in adjudicator.get(page).text) == (True, False), words
 
 
+def test_a_tag_that_names_a_model_is_for_leads(place: Place) -> None:
+    lead = place.browser(place.person("Lea", "lead"))
+    content = rows(
+        {"prompt": "Who?", "completions": ["He.", "She."], "models": ["zoo/Zorgon-7B", "model/blue"]}
+        | {"tags": ["sums", "by-zorgon-7b", "MODEL/BLUE first"]}
+    )
+    slug = filled(place, lead, content)
+    [item] = lead.get(f"/api/v1/campaigns/{slug}/items").json()["items"]
+    path = f"/api/v1/campaigns/{slug}/items/{item['id']}"
+    adjudicator = place.browser(place.person("Jo", **{slug: "adjudicator"}))
+    assert lead.get(path).json()["item"]["tags"] == ["sums", "by-zorgon-7b", "MODEL/BLUE first"]
+    assert adjudicator.get(path).json()["item"]["tags"] == ["sums"]
+
+
 def test_an_adjudicator_settles_a_flag_on_the_page_of_its_item(place: Place, slug: str) -> None:
     ben = place.person("Ben", **{slug: "labeller"})
     with place.database.write() as connection:

@@ -17,7 +17,7 @@ four shuffled Latin squares, in which every answer appears equally often at ever
 assignment ends without a judgement, the rater's next assignment reuses its place in the block.
 """
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -140,6 +140,20 @@ def get(
     return _with_item(
         connection, get_row(connection, assignment_id, rater, campaign_id=campaign_id, lock=lock)
     )
+
+
+def get_many(
+    connection: Connection, campaign_id: int, rater: str, assignment_ids: Collection[str]
+) -> dict[str, Assignment]:
+    """Assignments of this rater in a campaign, by id."""
+    query = select(assignment_table).where(
+        assignment_table.c.token.in_(assignment_ids),
+        assignment_table.c.rater == rater,
+        assignment_table.c.campaign_id == campaign_id,
+    )
+    rows = connection.execute(query).all()
+    found = {item.id: item for item in items.get_many(connection, campaign_id, [row.item_id for row in rows])}
+    return {row.token: from_row(row, found[row.item_id]) for row in rows}
 
 
 def get_row(

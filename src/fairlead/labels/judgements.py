@@ -318,6 +318,17 @@ def list_current(
     return [_from_row(row) for row in connection.execute(query.order_by(judgement_table.c.id).limit(limit))]
 
 
+def list_newest(
+    connection: Connection, campaign_id: int, rater: str, *, offset: int, limit: int
+) -> list[Judgement]:
+    """Current judgements of a rater in a campaign, newest first."""
+    query = select(judgement_table).where(
+        judgement_table.c.campaign_id == campaign_id, judgement_table.c.rater == rater, is_current()
+    )
+    page = query.order_by(judgement_table.c.id.desc()).offset(offset).limit(limit)
+    return [_from_row(row) for row in connection.execute(page)]
+
+
 def list_raters(connection: Connection, campaign_id: int) -> list[str]:
     """Pseudonyms of everyone who judged in the campaign, sorted."""
     query = (

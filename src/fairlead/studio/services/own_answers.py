@@ -4,8 +4,9 @@ from typing import Any
 
 from pydantic import BaseModel
 
-from fairlead.labels import judgements, own_judgements, task_kinds
-from fairlead.labels.own_judgements import OwnJudgement
+from fairlead.labels import assignments, judgements, task_kinds
+from fairlead.labels.assignments import Assignment
+from fairlead.labels.judgements import Judgement
 from fairlead.studio import phrases, safe_html
 from fairlead.studio.auth import Viewer
 from fairlead.studio.services.rendering import Direction
@@ -42,15 +43,17 @@ def list_answers(database: Database, viewer: Viewer, *, page: int) -> OwnAnswers
         total = judgements.count_current(connection, campaign.id, viewer.rater)
         num_pages = max(1, -(-total // PER_PAGE))
         page = min(page, num_pages)
-        own = own_judgements.list_own(
+        own = judgements.list_newest(
             connection, campaign.id, viewer.rater, offset=PER_PAGE * (page - 1), limit=PER_PAGE
         )
-    answers = [_own_answer(viewer, judgement) for judgement in own]
+        held = assignments.get_many(
+            connection, campaign.id, viewer.rater, [judgement.assignment_id for judgement in own]
+        )
+    answers = [_own_answer(viewer, judgement, held[judgement.assignment_id]) for judgement in own]
     return OwnAnswers(answers=answers, total=total, page=page, num_pages=num_pages)
 
 
-def _own_answer(viewer: Viewer, own: OwnJudgement) -> OwnAnswer:
-    judgement, assignment = own.judgement, own.assignment
+def _own_answer(viewer: Viewer, judgement: Judgement, assignment: Assignment) -> OwnAnswer:
     last = assignment.item.prompt[-1].content if assignment.item.prompt else ""
     value = task_kinds.to_shown(viewer.campaign.kind, judgement.value, assignment.order)
     return OwnAnswer(
