@@ -10,9 +10,10 @@ from fairlead.labels.judgements import Judgement
 
 
 def blind_item(campaign: Campaign, details: ItemDetails) -> ItemDetails:
-    """Without sources, tags that name one, parameters and what exports repeat, and with the answers in a random order, which is
-    the same each time: in the order of the file, the first answer of each item may be by the same model.
+    """Without sources, tags that name one, parameters and what exports repeat.
 
+    The answers are in a random order, which is the same each time: in the order of the file, the first answer
+    of each item may be by the same model.
     `reveals` goes too: it numbers answers in the order of the file, and says which answer names its source.
     """
     item = details.summary.item
