@@ -264,3 +264,32 @@ def test_an_answer_that_names_its_model_is_marked(place: Place) -> None:
     assert "As Qwen" in item["reveals"]
     assert "names its model" in lead.get(f"/c/{slug}/items").text
     assert "As Qwen" in lead.get(f"/c/{slug}/items/{item['id']}").text
+
+
+@pytest.mark.parametrize(
+    ("more", "field"),
+    [
+        ({"topic": "sums"}, "items.0.topic"),
+        (
+            {"answers": [{"messages": [{"role": "assistant", "content": "4"}], "mark": 3}]},
+            "items.0.answers.0.mark",
+        ),
+        ({"prompt": [{"role": "user", "content": "2+2?", "name": "Eve"}]}, "items.0.prompt.0.name"),
+    ],
+)
+def test_what_an_item_would_lose_is_refused(place: Place, more: dict[str, Any], field: str) -> None:
+    lead = place.browser(place.person("Ada", "lead"))
+    slug = filled(place, lead, pairs(1))
+    item = {"prompt": [{"role": "user", "content": "2+2?"}]} | more
+    answer = lead.post(f"/api/v1/campaigns/{slug}/items", json={"items": [item]})
+    assert answer.status_code == 422
+    assert answer.json()["error"]["fields"] == {
+        field: "is not known here; check its spelling, or leave it out"
+    }
+
+
+def test_a_misspelt_setting_is_refused(place: Place) -> None:
+    lead = place.browser(place.person("Ada", "lead"))
+    slug = filled(place, lead, pairs(1))
+    answer = lead.patch(f"/api/v1/campaigns/{slug}", json={"overlapp": 3})
+    assert answer.status_code == 422 and "overlapp: is not known here" in answer.json()["error"]["message"]

@@ -34,6 +34,7 @@ STATUS: tuple[tuple[type[FairleadError], int], ...] = (
     (FairleadError, 422),
 )
 HTTP_MESSAGES = {404: "there is no such page.", 405: "this method is not allowed here."}
+UNKNOWN_FIELD = "is not known here; check its spelling, or leave it out"
 TITLES = {401: "Log in first", 403: "Not allowed", 404: "Not found", 429: "Too many attempts"}
 
 
@@ -97,7 +98,9 @@ def _code(error: FairleadError) -> str | None:
 def _handle_invalid_request(request: Request, error: Exception) -> Response:
     assert isinstance(error, RequestValidationError)
     problems = {
-        ".".join(str(part) for part in problem["loc"][1:]) or str(problem["loc"][0]): str(problem["msg"])
+        ".".join(str(part) for part in problem["loc"][1:]) or str(problem["loc"][0]): UNKNOWN_FIELD
+        if problem["type"] == "extra_forbidden"
+        else str(problem["msg"])
         for problem in error.errors()
     }
     message = "; ".join(f"{name}: {why}" for name, why in problems.items())

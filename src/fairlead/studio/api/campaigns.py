@@ -3,9 +3,10 @@
 from typing import Annotated
 
 from fastapi import APIRouter, Path, Query, Request
-from pydantic import BaseModel, Field
+from pydantic import Field
 
 from fairlead.studio.access_control import Lead, Member, Watcher
+from fairlead.studio.request_body import RequestBody
 from fairlead.studio.services import campaigns, rendering
 from fairlead.studio.services.campaigns import (
     ArchiveIn,
@@ -30,7 +31,7 @@ CAMPAIGN = "/campaigns/{slug}"
 Version = Annotated[int, Path(ge=1, le=2**31 - 1)]
 
 
-class MarkdownBody(BaseModel):
+class MarkdownBody(RequestBody):
     text: str = Field(max_length=200_000)
 
 

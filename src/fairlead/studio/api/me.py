@@ -4,12 +4,13 @@ from typing import Annotated
 
 from fastapi import APIRouter, Path, Request, Response
 from fastapi.responses import StreamingResponse
-from pydantic import BaseModel, Field
+from pydantic import Field
 
 from fairlead.labels import personal_data
 from fairlead.studio import auth
 from fairlead.studio.access_control import Anyone, Person
 from fairlead.studio.entry import SignInAttempt
+from fairlead.studio.request_body import RequestBody
 from fairlead.studio.services import account, sign_in
 from fairlead.studio.services.account import (
     AccountChange,
@@ -28,12 +29,12 @@ router = APIRouter(tags=["me"])
 Id = Annotated[int, Path(ge=1, le=2**31 - 1)]
 
 
-class LogIn(BaseModel):
+class LogIn(RequestBody):
     email: str = Field(max_length=254)
     password: str = Field(max_length=1000)
 
 
-class Join(BaseModel):
+class Join(RequestBody):
     secret: str = Field(max_length=100, description="The last part of the invite link.")
     name: str = Field(
         "", max_length=500, description="The name that leads see. Not needed when you are signed in."

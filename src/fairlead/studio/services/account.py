@@ -16,6 +16,7 @@ from fairlead.labels.people import Person
 from fairlead.studio import auth
 from fairlead.studio.auth import NotSignedIn, Viewer
 from fairlead.studio.limits import Limiter
+from fairlead.studio.request_body import RequestBody
 from fairlead.studio.state import Database
 
 Scope = Literal["read", "label", "lead", "owner", "account"]
@@ -39,7 +40,7 @@ class Me(BaseModel):
     csrf: str = Field(description="Value of the X-CSRF-Token header for a session; empty for a token.")
 
 
-class AccountChange(BaseModel):
+class AccountChange(RequestBody):
     name: str | None = Field(None, max_length=500)
     email: str | None = Field(None, max_length=500)
     password: str | None = Field(
@@ -59,7 +60,7 @@ class Preferences(BaseModel):
     )
 
 
-class NewToken(BaseModel):
+class NewToken(RequestBody):
     name: str = Field(max_length=200, description="What the token is used for.")
     scopes: list[Scope] = Field(min_length=1, max_length=10)
     days: int = Field(90, ge=1, le=MAX_DAYS)
@@ -83,7 +84,7 @@ class Tokens(BaseModel):
     tokens: list[TokenOut]
 
 
-class Confirmation(BaseModel):
+class Confirmation(RequestBody):
     confirm: str = Field(max_length=500, description="The person's name, to confirm.")
     current_password: str = Field(
         "", max_length=1000, description="The viewer's own password, if the viewer has one."

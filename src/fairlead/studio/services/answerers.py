@@ -13,19 +13,20 @@ from fairlead.labels.chats import MAX_ANSWERERS, Answerer
 from fairlead.labels.errors import Conflict, Stale
 from fairlead.studio import chat_backends
 from fairlead.studio.auth import Viewer
+from fairlead.studio.request_body import RequestBody
 from fairlead.studio.settings import Settings
 from fairlead.studio.state import Database
 
 NO_ANSWERER = "no model replies in this chat yet. Choose at least one before you open the campaign."
 
 
-class AnswererBody(BaseModel):
+class AnswererBody(RequestBody):
     source: Annotated[str, Field(max_length=200, description="endpoint:NAME/MODEL or model:ARTIFACT")]
     temperature: Annotated[float, Field(ge=0, le=2)] = 0.8
     max_tokens: Annotated[int, Field(ge=1, le=8192)] = 512
 
 
-class AnswerersBody(BaseModel):
+class AnswerersBody(RequestBody):
     answerers: Annotated[list[AnswererBody], Field(min_length=1, max_length=MAX_ANSWERERS)]
     version: Annotated[str, Field(max_length=100)] | None = Field(
         None,

@@ -22,6 +22,7 @@ from fairlead.labels.errors import NotFound, Stale
 from fairlead.labels.task_kinds import TaskKind
 from fairlead.studio import safe_html
 from fairlead.studio.auth import Viewer
+from fairlead.studio.request_body import RequestBody
 from fairlead.studio.services import answerers
 from fairlead.studio.state import Database
 
@@ -62,7 +63,7 @@ class Campaigns(BaseModel):
     campaigns: list[CampaignOut]
 
 
-class NewCampaign(BaseModel):
+class NewCampaign(RequestBody):
     name: Name
     kind: TaskKind
     overlap: int = 1
@@ -79,7 +80,7 @@ class NewCampaign(BaseModel):
     guidelines: str = Field("", max_length=200_000, description="Markdown.")
 
 
-class CampaignChange(BaseModel):
+class CampaignChange(RequestBody):
     """Omitted fields stay unchanged.  `pay_per_hour` 0 removes the pay."""
 
     version: ShortText | None = Field(
@@ -98,25 +99,25 @@ class CampaignChange(BaseModel):
     points: int | None = None
 
 
-class StateChange(BaseModel):
+class StateChange(RequestBody):
     state: Literal["open", "paused", "closed"]
     was: CampaignState | None = Field(
         None, description="The state as you saw it. If somebody else has changed it, the answer is 409."
     )
 
 
-class CopyIn(BaseModel):
+class CopyIn(RequestBody):
     name: Name
     guidelines: bool = Field(True, description="Copy the latest guidelines.")
     people: bool = Field(False, description="Copy the members with their roles.")
     items: bool = Field(False, description="Copy the items, without judgements.")
 
 
-class ArchiveIn(BaseModel):
+class ArchiveIn(RequestBody):
     archived: bool = Field(description="An open or paused campaign is closed first. False restores it.")
 
 
-class DeleteIn(BaseModel):
+class DeleteIn(RequestBody):
     confirm: str = Field("", max_length=500, description="The name of a campaign that has judgements.")
 
 
@@ -132,7 +133,7 @@ class GuidelineVersions(BaseModel):
     versions: list[GuidelinesOut] = Field(description="Newest first.")
 
 
-class NewGuidelines(BaseModel):
+class NewGuidelines(RequestBody):
     text: str = Field(max_length=200_000)
     after: int | None = Field(
         None,

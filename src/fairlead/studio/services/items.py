@@ -25,23 +25,24 @@ from fairlead.labels.items import CandidateAnswer, NewItem
 from fairlead.labels.judgements import Judgement
 from fairlead.labels.task_kinds import TaskKind
 from fairlead.studio.auth import Viewer
+from fairlead.studio.request_body import RequestBody
 from fairlead.studio.services import blinding
 from fairlead.studio.services.imports import AnswerOut, Reference, answer_out, carried_out
 from fairlead.studio.services.rendering import PromptMessage, render_prompt
 from fairlead.studio.state import Database
 
 
-class MessageIn(BaseModel):
+class MessageIn(RequestBody):
     role: Annotated[str, Field(max_length=20)]
     content: Annotated[str, Field(max_length=items.MAX_TEXT)]
 
 
-class AnswerIn(BaseModel):
+class AnswerIn(RequestBody):
     messages: list[MessageIn] = Field(max_length=200)
     source: Reference | None = None
 
 
-class ItemIn(BaseModel):
+class ItemIn(RequestBody):
     prompt: list[MessageIn] = Field(max_length=500)
     answers: list[AnswerIn] = Field([], max_length=8)
     tags: list[Annotated[str, Field(max_length=100)]] = Field([], max_length=50)
@@ -57,7 +58,7 @@ class ItemIn(BaseModel):
     )
 
 
-class ItemsIn(BaseModel):
+class ItemsIn(RequestBody):
     items: list[ItemIn] = Field(min_length=1, max_length=500)
 
 
@@ -138,17 +139,17 @@ class ItemDetailsOut(BaseModel):
     skips: list[ItemSkip]
 
 
-class HandBackIn(BaseModel):
+class HandBackIn(RequestBody):
     rater: Annotated[str, Field(max_length=40)]
 
 
-class ItemIds(BaseModel):
+class ItemIds(RequestBody):
     items: list[Annotated[int, Field(ge=1, le=2**31 - 1)]] = Field(
         min_length=1, max_length=item_archive.MAX_ITEMS
     )
 
 
-class ReserveIn(BaseModel):
+class ReserveIn(RequestBody):
     rater: Annotated[str, Field(max_length=40)]
     items: list[Annotated[int, Field(ge=1, le=2**31 - 1)]] | None = Field(
         None, max_length=reservations.MAX_ITEMS, description="By default the next items."
@@ -160,7 +161,7 @@ class ChangedOut(BaseModel):
     num_changed: int = Field(description="Items that changed; those that were so already do not count.")
 
 
-class PriorityIn(BaseModel):
+class PriorityIn(RequestBody):
     priority: int
     was: int | None = Field(
         None, description="The priority as you saw it. If somebody else has changed it, the answer is 409."

@@ -12,6 +12,7 @@ from fairlead.labels.members import Member
 from fairlead.labels.people import Person
 from fairlead.studio.auth import Viewer
 from fairlead.studio.limits import Limiter
+from fairlead.studio.request_body import RequestBody
 from fairlead.studio.services import account
 from fairlead.studio.services.account import Confirmation
 from fairlead.studio.settings import Settings
@@ -34,7 +35,7 @@ class People(BaseModel):
     people: list[PersonOut]
 
 
-class NewPerson(BaseModel):
+class NewPerson(RequestBody):
     name: str = Field(max_length=500)
     email: str | None = Field(None, max_length=500)
     role: StudioRole | None = None
@@ -45,7 +46,7 @@ class PersonLink(BaseModel):
     url: str = Field(description="A sign-in link for this person. It works once and is returned only here.")
 
 
-class PersonRole(BaseModel):
+class PersonRole(RequestBody):
     role: StudioRole | None
     was: StudioRole | None = Field(
         None, description="The role as you saw it. If somebody else has changed it, the answer is 409."
@@ -69,7 +70,7 @@ class Members(BaseModel):
     people: list[MemberOut]
 
 
-class MemberChange(BaseModel):
+class MemberChange(RequestBody):
     role: CampaignRole | None = None
     was: CampaignRole | None = Field(
         None, description="The role as you saw it. If somebody else has changed it, the answer is 409."
@@ -81,13 +82,13 @@ class MemberChange(BaseModel):
     quota: int | None = Field(None, description="Most judgements here; null for any number.")
 
 
-class NewInvite(BaseModel):
+class NewInvite(RequestBody):
     role: CampaignRole = "labeller"
     uses: int = Field(1, ge=1, le=MAX_USES, description="Number of people who can join with the link.")
     days: int = Field(7, ge=1, le=MAX_DAYS)
 
 
-class NewStudioInvite(BaseModel):
+class NewStudioInvite(RequestBody):
     role: StudioRole
     uses: int = Field(1, ge=1, le=MAX_USES)
     days: int = Field(7, ge=1, le=MAX_DAYS)

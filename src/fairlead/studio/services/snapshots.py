@@ -15,6 +15,7 @@ from fairlead.labels.snapshot import FilterAlternative, Snapshot
 from fairlead.labels.snapshot_filters import SnapshotCounts, SnapshotFilters
 from fairlead.studio import project_files, safe_html
 from fairlead.studio.auth import Viewer
+from fairlead.studio.request_body import RequestBody
 from fairlead.studio.services.jobs import JobOut, job_out
 from fairlead.studio.services.projects import project_for_files
 from fairlead.studio.settings import Settings
@@ -33,7 +34,7 @@ FILES = (
 )
 
 
-class FiltersIn(BaseModel):
+class FiltersIn(RequestBody):
     ties: bool = Field(True, description="Keep ties.")
     min_margin: int = Field(0, description="1 to 3 keeps only preferences with at least this margin.")
     by_item: bool = Field(False, description="One row per item, aggregated over its judgements.")
@@ -56,7 +57,7 @@ class FiltersIn(BaseModel):
         return snapshot_filters.from_json(self.model_dump())
 
 
-class NewSnapshot(BaseModel):
+class NewSnapshot(RequestBody):
     name: Annotated[str, Field(max_length=200)]
     filters: FiltersIn = FiltersIn.model_validate({})  # keeps every current judgement
 

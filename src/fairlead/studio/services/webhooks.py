@@ -9,11 +9,12 @@ from fairlead.labels import campaigns, webhook_delivery, webhooks
 from fairlead.labels.errors import Invalid
 from fairlead.labels.webhooks import Webhook
 from fairlead.studio.auth import Viewer
+from fairlead.studio.request_body import RequestBody
 from fairlead.studio.settings import Settings
 from fairlead.studio.state import Database
 
 
-class NewWebhook(BaseModel):
+class NewWebhook(RequestBody):
     url: Annotated[str, Field(max_length=2000, description="Where events are sent, with POST.")]
     verbs: Annotated[list[Annotated[str, Field(max_length=60)]], Field(max_length=50)] = Field(
         [], description="Events, such as judgement.made or judgement.*; an empty list means all."
@@ -23,7 +24,7 @@ class NewWebhook(BaseModel):
     )
 
 
-class WebhookChange(BaseModel):
+class WebhookChange(RequestBody):
     on: bool = Field(description="True starts the webhook at its place, with the events since then.")
 
 
