@@ -2,6 +2,8 @@
 
 from pathlib import Path
 
+import pytest
+
 from outcome import Cli
 
 
@@ -10,3 +12,12 @@ def test_init_twice_changes_nothing(cli: Cli, tmp_path: Path) -> None:
     result = cli("init", tmp_path / "p")
     assert result.code == 1
     assert "already a project" in result.err
+
+
+def test_the_next_command_can_be_pasted(cli: Cli, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    command = "fairlead data import SOURCE --out data/rows.jsonl"
+    assert f"next  cd 'my model' && {command}" in cli("init", "my model").out
+    (tmp_path / "another").mkdir()
+    monkeypatch.chdir(tmp_path / "another")
+    assert f"next  {command}" in cli("init", ".").out

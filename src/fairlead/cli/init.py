@@ -1,5 +1,6 @@
 """`fairlead init`: create a project folder."""
 
+import shlex
 from pathlib import Path
 from typing import Annotated
 
@@ -19,10 +20,11 @@ def init(
     """
     project = create_project(folder)
     root = relative_path(project.root)
+    enter = "" if str(root) == "." else f"cd {shlex.quote(str(root))} && "
     print_result(
         {"project": str(project.root)},
         [f"Created a project at {root}: guidelines for raters in guidelines/, your rows in data/."],
         as_json=as_json,
         wrote=[project.root / PROJECT_FILE, project.root / "guidelines" / "helpful.md"],
-        next=f"cd {root} && fairlead data import SOURCE --out data/rows.jsonl",
+        next=f"{enter}fairlead data import SOURCE --out data/rows.jsonl",
     )

@@ -52,7 +52,8 @@ def add_token(
         {**facts, "expires_at": created.expires_at},
         [
             f"This token of {person.name} ({person.rater}) is not shown again: {text}",
-            f"It allows {', '.join(sorted(created.scopes))} until {created.expires_at[:10]}.",
+            f"It allows {', '.join(sorted(created.scopes))} until {created.expires_at[:10]}, "
+            f"and never more than the roles of {person.name} do.",
         ],
         as_json=as_json,
         next=f"fairlead studio token list {who}",
