@@ -1,4 +1,4 @@
-"""Takes pictures of the studio's pages and task kinds, in light and dark, wide and phone.
+"""Takes pictures of the studio's pages and task kinds, in light and dark, at three widths.
 
 Usage: PYTHONPATH=tests python docs/make_screenshots.py build/screenshots [PREFIX …]
 
@@ -31,6 +31,7 @@ ARGUMENTS = [
     "--disable-sync",
 ]
 WIDE: dict[str, Any] = {"viewport": {"width": 1280, "height": 860}}
+TABLET: dict[str, Any] = {"viewport": {"width": 820, "height": 1180}, "has_touch": True, "is_mobile": True}
 PHONE: dict[str, Any] = {"viewport": {"width": 390, "height": 844}, "has_touch": True, "is_mobile": True}
 LABELLING_S = 20
 SNAPSHOT = "helpful-1"
@@ -50,7 +51,7 @@ def main(folder: Path, prefixes: list[str]) -> None:
         session.pages[0].wait_for_timeout(LABELLING_S * 1000)
         state = session.storage_state()
         for scheme in ("light", "dark"):
-            for size, screen in (("wide", WIDE), ("phone", PHONE)):
+            for size, screen in (("wide", WIDE), ("tablet", TABLET), ("phone", PHONE)):
                 context = browser.new_context(
                     storage_state=state, color_scheme=scheme, device_scale_factor=1.5, **screen
                 )
@@ -114,6 +115,14 @@ def addresses(session: BrowserContext, url: str) -> dict[str, str]:
     )
     assert snapshot.ok, snapshot.text()
     item = session.request.get(f"{api}/campaigns/{slug}/items").json()["items"][0]["id"]
+    csv = b"question,reply_a,reply_b\nWhich sorting is stable?,Merge sort.,Quicksort.\n"
+    uploaded = session.request.post(
+        f"{api}/uploads",
+        headers={"X-CSRF-Token": csrf},
+        multipart={"file": {"name": "replies.csv", "mimeType": "text/csv", "buffer": csv}},
+    )
+    assert uploaded.ok, uploaded.text()
+    upload = uploaded.json()["id"]
     return {
         **{f"label-{kind}": f"/c/{kind_slug}/label" for kind, kind_slug in sorted(slugs.items())},
         "campaigns": "/campaigns",
@@ -127,6 +136,13 @@ def addresses(session: BrowserContext, url: str) -> dict[str, str]:
         "settings-chat": f"/c/{slugs['chat']}/settings",
         "new": "/new",
         "new-chat": "/new/task?kind=chat",
+        "new-columns": f"/new/columns?upload={upload}",
+        "new-pairwise": f"/new/task?kind=pairwise&upload={upload}&map=prompt%3Dquestion"
+        "&map=completions.0%3Dreply_a&map=completions.1%3Dreply_b",
+        "add": f"/c/{slug}/add",
+        "webhooks": "/webhooks",
+        "everybody": "/people",
+        "answers": f"/c/{slug}/answers",
         "work": "/work",
         "me": "/me",
         "artifact": "/artifacts/model/helpful",
