@@ -117,7 +117,7 @@ def addresses(session: BrowserContext, url: str) -> dict[str, str]:
     item = session.request.get(f"{api}/campaigns/{slug}/items").json()["items"][0]["id"]
     csv = b"question,reply_a,reply_b\nWhich sorting is stable?,Merge sort.,Quicksort.\n"
     uploaded = session.request.post(
-        f"{api}/uploads",
+        f"{api}/uploads?describe_later=true",
         headers={"X-CSRF-Token": csrf},
         multipart={"file": {"name": "replies.csv", "mimeType": "text/csv", "buffer": csv}},
     )

@@ -4,7 +4,7 @@ import pytest
 from playwright.sync_api import expect
 
 from browser.conftest import Browse, Studio
-from browser.labelling import press, start
+from browser.labelling import PHONE, press, start
 
 pytestmark = pytest.mark.browser
 
@@ -19,6 +19,23 @@ def test_ranking_with_letters_digits_ties_and_arrows(studio: Studio, browse: Bro
     press(page, "b", "1", "ArrowDown")
     expect(page.locator("#announce")).to_have_text("B is 2nd")
     press(page, "Enter")
+    [made] = studio.judged(campaign, wanted=1)
+    by_letter = {"ABCD"[place]: made.value["ranks"][candidate] for place, candidate in enumerate(made.order)}
+    assert by_letter == {"C": 1, "B": 2, "A": 3, "D": 3}
+
+
+def test_ranking_with_taps(studio: Studio, browse: Browse) -> None:
+    campaign = studio.campaign("ranking", items=1)
+    page = start(studio, browse, campaign, **PHONE)
+    expect(page.locator(".ask")).to_have_text("Tap a letter, then its rank")
+    for letter, rank in (("C", 1), ("A", 2), ("B", 2)):
+        page.locator(f".token[data-letter={letter}]").tap()
+        page.locator(f"[data-place='{rank}'] .rank").tap()
+    expect(page.locator("#announce")).to_have_text("B is 2nd")
+    page.locator(".token[data-letter=D]").tap()
+    expect(page.locator(".ask")).to_have_text("D: tap its rank, or = to tie")
+    page.get_by_role("button", name="Tie D with A").tap()
+    page.get_by_role("button", name="Submit").tap()
     [made] = studio.judged(campaign, wanted=1)
     by_letter = {"ABCD"[place]: made.value["ranks"][candidate] for place, candidate in enumerate(made.order)}
     assert by_letter == {"C": 1, "B": 2, "A": 3, "D": 3}

@@ -20,7 +20,7 @@ from fairlead.labels import (
 )
 from fairlead.labels.errors import Invalid, Stale
 from fairlead.labels.flags import Flag
-from fairlead.labels.item_search import ItemQuery, ItemSummary
+from fairlead.labels.item_search import HitCount, ItemQuery, ItemSummary
 from fairlead.labels.items import CandidateAnswer, NewItem
 from fairlead.labels.judgements import Judgement
 from fairlead.labels.task_kinds import TaskKind
@@ -191,7 +191,11 @@ def search_items(
         matches = item_search.search(
             connection, campaign_id, query, after=after, offset=offset, limit=limit + 1
         )
-        hits = item_search.count_hits(connection, campaign_id, query)
+        shows_all = page == 1 and not after and len(matches) <= limit
+        if shows_all:  # counting would search all items again
+            hits = HitCount(len(matches), is_more=False)
+        else:
+            hits = item_search.count_hits(connection, campaign_id, query)
     shown = matches[:limit]
     return ItemsPage(
         items=[_item_out(match) for match in shown],

@@ -22,6 +22,7 @@ const ordinal = (n) => ORDINALS[n] ?? `${n}th`;
  */
 export function ranking(task, context) {
   const letters = task.answers.map((answer) => answer.letter);
+  const hasKeyboard = !matchMedia("(pointer: coarse)").matches;
   const prompt = new Prompt(task.prompt);
   const panes = task.answers.map((answer) => new Pane(answer));
   /** @type {string[][]} best first; the letters of one group are tied */
@@ -31,6 +32,14 @@ export function ranking(task, context) {
   const rankList = h("ol.places", { "aria-label": "Your ranking, best first" });
   const tray = h("div.tray", { role: "group", "aria-label": "Not ranked yet" });
   const hint = h("p.ask");
+
+  // Whoever has no keyboard, or does not drag, places the selected answer with a click on the rank.
+  rankList.addEventListener("click", (/** @type {MouseEvent} */ event) => {
+    const clicked = /** @type {Element} */ (event.target);
+    const rank = clicked.closest("[data-place]");
+    if (!selected || clicked.closest("button") || !(rank instanceof HTMLElement)) return;
+    place(selected, Number(rank.dataset.place));
+  });
 
   /** The rank from 1; 0 if not ranked.  @param {string} letter */
   const rankOf = (letter) => groups.findIndex((group) => group.includes(letter)) + 1;
@@ -102,13 +111,22 @@ export function ranking(task, context) {
     return button;
   }
 
+  /** Without a keyboard: the button that ties the selected answer with a rank.  @param {string[]} group */
+  function tieButtons(group) {
+    if (hasKeyboard || !selected || group.includes(selected)) return [];
+    const label = `Tie ${selected} with ${group.join(" and ")}`;
+    const button = h("button.token.tie", { type: "button", "aria-label": label }, "=");
+    button.addEventListener("click", () => tie(selected, group[0]));
+    return [button];
+  }
+
   function draw() {
     const rows = groups.map((group, n) =>
       h(
         "li.place-group",
         { "data-place": n + 1 },
         h("span.rank.figures", null, ordinal(n + 1)),
-        h("span.tokens", null, ...group.map(letterButton)),
+        h("span.tokens", null, ...group.map(letterButton), ...tieButtons(group)),
       ),
     );
     const isComplete = unranked().length === 0 && groups.length === letters.length;
@@ -121,9 +139,9 @@ export function ranking(task, context) {
     rankList.replaceChildren(...rows, nextRow);
     tray.replaceChildren(...unranked().map(letterButton));
     tray.hidden = unranked().length === 0;
-    hint.textContent = selected
-      ? `${selected}: press its rank, = to tie, or use the arrow keys`
-      : "Press a letter, then its rank";
+    if (hasKeyboard && selected) hint.textContent = `${selected}: press its rank, = to tie, or use the arrow keys`;
+    else if (selected) hint.textContent = `${selected}: tap its rank, or = to tie`;
+    else hint.textContent = hasKeyboard ? "Press a letter, then its rank" : "Tap a letter, then its rank";
     for (const pane of panes) {
       const rank = rankOf(pane.answer.letter);
       pane.badge.textContent = rank ? ordinal(rank) : "";
