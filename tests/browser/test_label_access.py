@@ -169,7 +169,7 @@ def test_a_voice_hears_what_happened_and_groups_have_names(studio: Studio, brows
     expect(region).to_have_attribute("aria-live", "polite")
     page.keyboard.press("7")
     page.keyboard.press("Control+Enter")
-    expect(region).to_have_text("Saved: B better.")
+    expect(region).to_have_text("Submitted: B better.")
 
 
 def test_only_time_at_work_counts(studio: Studio, browse: Browse) -> None:

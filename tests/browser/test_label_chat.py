@@ -74,7 +74,7 @@ def test_a_conversation_by_keyboard(studio: Studio, browse: Browse, server: Endp
     expect(a.locator(":is(strong, em)")).to_be_visible()
     page.keyboard.press("4")
     page.keyboard.press("Enter")
-    expect(page.get_by_text("Saved: 2 of 2 turns judged").first).to_be_visible()
+    expect(page.get_by_text("Submitted: 2 of 2 turns judged").first).to_be_visible()
     assert [(one.message, one.choice) for one in turns(studio, campaign)] == [
         ("What is a **ship**?", 8),
         ("And a boat?", 4),
@@ -108,7 +108,7 @@ def test_a_single_turn_is_judged_at_once(studio: Studio, browse: Browse, server:
     held = HeldRequests(page, "**/choice")
     page.keyboard.press("8")
     page.keyboard.press("Enter")
-    expect(page.get_by_text("Saved: 1 of 1 turn judged").first).to_be_visible()
+    expect(page.get_by_text("Submitted: 1 of 1 turn judged").first).to_be_visible()
     assert studio.judged(campaign) == []
     held[0].continue_()  # the judgement has waited for it
     assert [one.choice for one in turns(studio, campaign)] == [8]

@@ -41,6 +41,32 @@ def test_ranking_with_taps(studio: Studio, browse: Browse) -> None:
     assert by_letter == {"C": 1, "B": 2, "A": 3, "D": 3}
 
 
+def test_enter_submits_after_a_click_elsewhere(studio: Studio, browse: Browse) -> None:
+    campaign = studio.campaign("rating", items=2, guidelines="Be fair.")
+    page = start(studio, browse, campaign)
+    page.get_by_role("button", name="Close").click()
+    press(page, "5", "Enter")
+    studio.judged(campaign, wanted=1)
+    page.locator("#open-guide").click()
+    page.locator("#open-guide").click()
+    press(page, "3", "Enter")
+    assert [one.value for one in studio.judged(campaign, wanted=2)] == [{"score": 5}, {"score": 3}]
+
+
+def test_an_earlier_answer_can_stay_as_it_was(studio: Studio, browse: Browse) -> None:
+    campaign = studio.campaign("rating", items=2)
+    page = start(studio, browse, campaign)
+    press(page, "5", "Enter")
+    studio.judged(campaign, wanted=1)
+    press(page, "u")
+    expect(page.locator(".notice")).to_contain_text("This is your earlier answer.")
+    press(page, "2")
+    page.get_by_role("button", name="Keep it as it was").click()
+    expect(page.locator(".notice")).to_have_count(0)
+    press(page, "7", "Enter")
+    assert [one.value for one in studio.judged(campaign, wanted=2)] == [{"score": 5}, {"score": 7}]
+
+
 def test_ranking_by_dragging(studio: Studio, browse: Browse) -> None:
     campaign = studio.campaign("ranking", items=1)
     page = start(studio, browse, campaign)

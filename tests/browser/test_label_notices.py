@@ -42,7 +42,7 @@ def test_a_notice_covers_no_control(studio: Studio, browse: Browse, kind: str, s
         press(page, *ANSWERS[kind], "Enter")
         notice = page.locator("#toasts .toast")
         expect(notice).to_have_count(1)
-        expect(notice).to_contain_text("Saved: ")
+        expect(notice).to_contain_text("Submitted: ")
         expect(notice).to_be_in_viewport(ratio=1)
         notice.evaluate("node => Promise.all(node.getAnimations().map((one) => one.finished))")
         assert page.evaluate(COVERED) == []
@@ -73,7 +73,7 @@ def test_there_is_one_notice_and_it_undoes_its_own_answer(studio: Studio, browse
     press(page, "1", "Enter")
     second = page.locator(".prompt .said").inner_text()
     press(page, "8", "Enter")
-    assert notices(page) == ["Saved: B much better"]
+    assert notices(page) == ["Submitted: B much better"]
     press(page, "f", "1")  # a flag of the third task, whose notice undoes nothing
     expect(page.locator("#toasts .toast > span")).to_have_text(["Flagged for review."])
     press(page, "u")
@@ -95,7 +95,7 @@ def test_a_notice_that_must_be_dealt_with_comes_back(studio: Studio, browse: Bro
     press(page, "1", "Enter")
     expect(page.get_by_role("alert")).to_contain_text("1 answer was rejected")
     press(page, "2", "Enter")
-    assert notices(page) == ["Saved: A better"]
+    assert notices(page) == ["Submitted: A better"]
     page.clock.run_for(6000)
     expect(page.locator("#toasts .toast")).to_contain_text("1 answer was rejected")
     page.locator("#toasts").get_by_role("button", name="Close").click()

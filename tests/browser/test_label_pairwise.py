@@ -32,7 +32,7 @@ def test_the_whole_flow_with_keys_only(studio: Studio, browse: Browse) -> None:
     page.keyboard.type("Short and right. 1 2 3 s")  # digits and letters are text while typing
     page.keyboard.press("Escape")
     page.keyboard.press("Enter")
-    expect(page.locator("#announce")).to_have_text("Saved: A better.")
+    expect(page.locator("#announce")).to_have_text("Submitted: A better.")
     expect(page.locator(".prompt .said")).not_to_have_text(question)
     expect(page.locator("#pace")).to_contain_text("1 today")
     [made] = studio.judged(campaign, wanted=1)
@@ -89,7 +89,7 @@ def test_cannot_be_judged_and_unsafe_are_answers(studio: Studio, browse: Browse)
     page = start(studio, browse, campaign)
     page.keyboard.press("j")
     page.keyboard.press("Enter")
-    expect(page.locator("#announce")).to_have_text("Saved: Cannot be judged.")
+    expect(page.locator("#announce")).to_have_text("Submitted: Cannot be judged.")
     page.keyboard.press("x")
     page.keyboard.press("Enter")
     assert [one.value for one in studio.judged(campaign, wanted=2)] == [

@@ -48,7 +48,7 @@ def test_work_in_another_tab_stays_and_says_what_it_replaces(
     assert question(two) == first
     [before] = studio.judged(campaign, wanted=1)
     press(two, "Control+Enter")
-    expect(notice).to_contain_text("Saved: ")
+    expect(notice).to_contain_text("Submitted: ")
     [after] = studio.judged(campaign, wanted=1, until=lambda one: one.supersedes is not None)
     assert after.supersedes == before.id
     expect(two.locator("#pace")).to_contain_text("1 today")

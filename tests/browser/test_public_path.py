@@ -34,7 +34,7 @@ def test_labelling_and_live_figures_work_under_a_path(studio: Studio, browse: Br
     expect(labeller.locator("body[data-ready]")).to_be_attached()
     labeller.keyboard.press("2")
     labeller.keyboard.press("Enter")
-    expect(labeller.locator("#announce")).to_have_text("Saved: A better.")
+    expect(labeller.locator("#announce")).to_have_text("Submitted: A better.")
     assert len(studio.judged(campaign, wanted=1)) == 1
     until(labeller, lambda: any(url.endswith("/judgement") for url in requested))
     assert all(url.startswith(f"{studio.url}/") for url in requested), requested

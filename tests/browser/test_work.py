@@ -48,7 +48,9 @@ def test_it_shows_the_campaigns_and_what_is_left(studio: Studio, browse: Browse)
         re.compile(r"0 today\s+0 by you in total\s+3 left for you\s+0 of 6 by everyone")
     )
     expect(card(page, begun)).to_contain_text(
-        re.compile(r"1 today\s+1 by you in total\s+12 s median today\s+3 left for you\s+2 of 5 by everyone")
+        re.compile(
+            r"1 today\s+1 by you in total\s+12 s per answer today\s+3 left for you\s+2 of 5 by everyone"
+        )
     )
     expect(card(page, begun).get_by_role("progressbar")).to_have_attribute("value", "2")
     expect(card(page, begun)).to_contain_text("guidelines v2, changed since you read them")

@@ -62,3 +62,11 @@ def test_bad_turns_before_unjudged_answers_are_a_problem_of_the_row() -> None:
     row = {**ANSWERS, "history": [["only a question"]]}
     [problem] = row_parsing.parse_rows([SourceRow(RowLocation("rows.jsonl", 1), row)], "answers")
     assert isinstance(problem, RowProblem) and problem.field == "history[0]"
+
+
+def test_a_repeated_answer_is_left_out_of_any_number() -> None:
+    """In a time that grows with their number, not with its square: all 20,000 would take a minute."""
+    answers = [f"answer {n}" for n in range(20_000)]
+    row = parsed({"prompt": "Which?", "completions": [*answers, "answer 7"]})
+    assert len(row.answers) == 20_000
+    assert [problem.why for problem in row.problems] == ["repeats an earlier answer to this prompt"]

@@ -213,7 +213,8 @@ def find_invite(connection: Connection, secret: str, *, at: str) -> Invite:
     ).one_or_none()
     if row is None or not _invite(row).open_at(at):
         raise NotFound(
-            "This link no longer works: it has expired, was used up or was revoked. Ask for another one."
+            "This link no longer works: it was used already, has expired or was revoked. If you joined with "
+            "it, log in, or open the studio in the browser in which you joined. Otherwise ask for a new link."
         )
     return _invite(row)
 

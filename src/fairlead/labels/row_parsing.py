@@ -9,6 +9,7 @@ from dataclasses import dataclass, field, replace
 from itertools import chain, islice
 from typing import Any
 
+from fairlead.core import digest
 from fairlead.data import importer
 from fairlead.data.file_source import SourceRow
 from fairlead.data.formats.turns import read_history, read_tags, system_of, with_system
@@ -26,6 +27,7 @@ from fairlead.data.records import (
     Stepwise,
     carried_row,
     kind_of_record,
+    message_to_json,
 )
 from fairlead.data.row_problem import BadRow, RowLocation, RowProblem, reject_row
 from fairlead.labels.items import CandidateAnswer
@@ -144,11 +146,13 @@ def _parse_answers(row: SourceRow, model: str | None, tally: importer.Tally) -> 
     )
     parsed_answers: list[CandidateAnswer] = []
     problems: list[RowProblem] = []
+    seen: set[str] = set()  # digests of the answers
     for index, answer in enumerate(answers):
         field = f"completions[{index}]"
         try:
             turns = _parse_turns(answer, field, where)
-            if any(earlier.messages == turns for earlier in parsed_answers):
+            content = digest.of_json([message_to_json(turn) for turn in turns])
+            if content in seen:
                 reject_row(
                     where,
                     field,
@@ -159,6 +163,7 @@ def _parse_answers(row: SourceRow, model: str | None, tally: importer.Tally) -> 
         except BadRow as error:
             problems.append(replace(error.problem, row=value))
             continue
+        seen.add(content)
         source = models[index] or value.get("model") or model
         params = value.get("params")
         parsed_answers.append(

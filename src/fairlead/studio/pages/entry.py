@@ -7,7 +7,7 @@ from starlette.responses import RedirectResponse
 
 from fairlead.labels.credentials import Invite
 from fairlead.labels.errors import Conflict, Invalid, StudioError
-from fairlead.studio import auth, page_templates
+from fairlead.studio import auth, page_templates, phrases
 from fairlead.studio.access_control import Anyone, Person
 from fairlead.studio.auth import NotSignedIn
 from fairlead.studio.entry import SignInAttempt, own_path
@@ -152,6 +152,7 @@ def _join_page(
         status=status_of(error),
         invite=invite,
         to=campaign,
+        kind_name=phrases.KIND_NAMES[campaign.kind] if campaign else "",
         person=person,
         given=entered,
         error=str(error) if error else None,

@@ -101,7 +101,7 @@ def item_page(request: Request, slug: str, item_id: Id, viewer: Adjudicator, dat
         judgements=details.judgements,
         skips=details.skips,
         flags=details.flags,
-        names=items.rater_names(database, details) if leads else {},
+        names=items.rater_names(database, details) if leads else {viewer.rater: "You"},
         leads=leads,
         verdict=verdict_without_text,
         phrases=phrases,

@@ -124,6 +124,8 @@ class ItemFlag(BaseModel):
     note: str
     raised_at: str
     resolved: bool
+    resolved_at: str | None
+    resolved_by: str | None = Field(description="Pseudonym of who settled the flag.")
 
 
 class ItemSkip(BaseModel):
@@ -254,6 +256,7 @@ def rater_names(database: Database, details: ItemDetailsOut) -> dict[str, str]:
     """Pseudonym -> name of everybody who judged, flagged or skipped the item."""
     raters = {judgement.rater for judgement in details.judgements}
     raters |= {flag.rater for flag in details.flags} | {skip.rater for skip in details.skips}
+    raters |= {flag.resolved_by for flag in details.flags if flag.resolved_by}
     with database.read() as connection:
         return people.names_of(connection, raters)
 
@@ -389,4 +392,6 @@ def _item_flag(flag: Flag) -> ItemFlag:
         note=flag.note,
         raised_at=flag.raised_at,
         resolved=flag.resolved_at is not None,
+        resolved_at=flag.resolved_at,
+        resolved_by=flag.resolved_by,
     )

@@ -58,7 +58,10 @@ export class GuidelinesPanel {
 
   toggle() {
     if (this.isOpen) this.close();
-    else void this.open();
+    else {
+      void this.open();
+      this.node.scrollIntoView({ block: "nearest" }); // above a task that is scrolled, nobody would see it
+    }
   }
 
   close() {

@@ -63,7 +63,7 @@ const drafts = new Drafts(store, api, config, {
   },
   saved: () => {
     status.offline = false;
-    status.saved();
+    status.setSaved("draft saved");
   },
   failed: handleError,
 });
@@ -183,8 +183,7 @@ function show(entry) {
   const view = views[task.kind](task, context);
   current = { ...entry, view, initial: "" };
   if (draft) view.write(draft.value.cannot ? {} : draft.value);
-  const again = "You answered this task before. Submit to change your answer, or skip to take it back.";
-  stage.replaceChildren(...(entry.isAnswered ? [h("p.notice", null, again)] : []), ...view.content);
+  stage.replaceChildren(...(entry.isAnswered ? [answeredNotice(entry)] : []), ...view.content);
   stage.className = `stage kind-${task.kind}`;
   stage.setAttribute("aria-label", `Task ${pace.figures.today + 1} today`);
   form.show(view, task, draft);
@@ -195,6 +194,17 @@ function show(entry) {
   const hasKeyboard = !matchMedia("(pointer: coarse)").matches;
   const focusTarget = view.firstField && hasKeyboard && !reopened ? view.firstField : stage;
   focusTarget.focus({ preventScroll: true });
+}
+
+/** Above a task that the rater has answered before.  @param {QueuedTask} entry */
+function answeredNotice(entry) {
+  const text = "This is your earlier answer. Submit changes it, and Skip removes it.";
+  const keep = h("button.button.small", { type: "button" }, "Keep it as it was");
+  keep.addEventListener("click", () => {
+    show(entry);
+    void submit();
+  });
+  return h("p.notice.row.spread", null, h("span", null, text), entry.draft ? keep : null);
 }
 
 /** Shows a message instead of a task.  @param {...Node} content */
@@ -250,7 +260,7 @@ async function submit() {
   history = [...history, { task, draft, corrects }].slice(-MAX_UNDO);
   pace.count(task.token);
   showNextOrLoading();
-  const saved = outbox.offline || status.sessionError ? "Kept in this browser" : "Saved";
+  const saved = outbox.offline || status.sessionError ? "Kept in this browser" : "Submitted";
   announce(`${saved}: ${summary}.${current ? "" : " No tasks left for now."}`);
   toast(`${saved}: ${summary}`, {
     kind: "good",
@@ -396,7 +406,7 @@ function handleFinishedElsewhere(token, what) {
 async function skip() {
   if (!current) return;
   const { task, view, isAnswered } = current;
-  const before = isAnswered ? "Your answer is taken back, and another rater gets" : "Another rater will get";
+  const before = isAnswered ? "Your answer is removed, and somebody else gets" : "Somebody else will get";
   const answer = await chooseReason({
     title: "Skip this task",
     description: `${before} this task. Why are you skipping it?`,
@@ -560,8 +570,8 @@ function drawOutbox() {
 
 /** @param {Submission} submission @param {any} response */
 function handleDelivered(submission, response) {
-  status.saved();
   if (submission.what !== "flag") {
+    status.setSaved("submitted");
     pace.confirm(submission.token);
     tabs.tellDelivered(submission.token);
   }
@@ -646,12 +656,17 @@ addEventListener("pagehide", () => {
   queue.releaseUnseen();
 });
 addEventListener("pageshow", (event) => event.persisted && location.reload());
+document.addEventListener("click", (event) => {
+  // A button that was clicked does not keep the focus, so that Enter submits the answer.
+  const isButton = event.target instanceof Element && event.target.closest("button:not(dialog *)");
+  if (isButton && event.detail > 0 && document.activeElement === isButton) stage.focus({ preventScroll: true });
+});
 byId("open-refused").addEventListener("click", () => void rejectedAnswers.openDialog());
 byId("open-keys").addEventListener("click", () => void openShortcuts());
 
 status.isPersistent = store.isPersistent;
 if (!store.isPersistent) {
-  const text = "This browser stores nothing between visits. Keep the page open until the status says saved.";
+  const text = "This browser stores nothing between visits. Keep the page open until the status says submitted.";
   toast(text, { isLasting: true });
 }
 await outbox.load();

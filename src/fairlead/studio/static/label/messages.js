@@ -48,7 +48,10 @@ export class MessageView {
   }
 
   #draw() {
-    return this.isFormatted && !this.isSource ? rendered(this.message) : written(this.message);
+    if (this.isFormatted && !this.isSource) return rendered(this.message);
+    const node = written(this.message);
+    node.classList.toggle("raw", this.isSource);
+    return node;
   }
 
   #redraw() {

@@ -14,7 +14,7 @@ export function announce(text) {
 export function drawPace(pace, dailyGoal) {
   const today = pace.today.toLocaleString("en") + (dailyGoal ? ` / ${dailyGoal.toLocaleString("en")}` : "");
   const seconds = pace.median_active_ms === null ? 0 : Math.max(1, Math.round(pace.median_active_ms / 1000));
-  byId("pace").textContent = `${today} today${seconds ? ` · ${seconds} s median` : ""}`;
+  byId("pace").textContent = `${today} today${seconds ? ` · ${seconds} s per answer` : ""}`;
 }
 
 /**

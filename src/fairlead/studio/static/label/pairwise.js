@@ -18,14 +18,14 @@ import { keyLabel } from "./shortcuts.js";
  * @type {[string, string, string][]}
  */
 const PREFERENCES = [
-  ["1", "A much", "A much better"],
+  ["1", "A much better", "A much better"],
   ["2", "A better", "A better"],
-  ["3", "A slightly", "A slightly better"],
-  ["4", "Tie, good", "a tie, both good"],
-  ["5", "Tie, bad", "a tie, both bad"],
-  ["6", "B slightly", "B slightly better"],
+  ["3", "A slightly better", "A slightly better"],
+  ["4", "Both good", "a tie, both good"],
+  ["5", "Both bad", "a tie, both bad"],
+  ["6", "B slightly better", "B slightly better"],
   ["7", "B better", "B better"],
-  ["8", "B much", "B much better"],
+  ["8", "B much better", "B much better"],
 ];
 const SIDES = ["A", "=", "B"];
 
@@ -171,7 +171,7 @@ export function pairwise(task, context) {
         },
       };
     },
-    missing: () => (scale.value ? "" : "Select a step from 1 to 8"),
+    missing: () => (scale.value ? "" : "Choose how A and B compare"),
     summary: () => scale.valueName,
     actionNames: preferenceNames,
     details: () => (edit?.editor.numPasted ? { pasted: edit.editor.numPasted } : {}),

@@ -20,7 +20,7 @@ export function rating(task, context) {
     controls: [questionNode(question, row.node, { low: "worst", high: "best" })],
     read: () => (row.value ? { score: Number(row.value) } : {}),
     write: (value) => (row.value = value.score ? String(value.score) : ""),
-    missing: () => (row.value ? "" : `Select 1 to ${points}`),
+    missing: () => (row.value ? "" : `Choose 1 to ${points}`),
     summary: () => row.valueName,
     actions: {
       ...numberedActions(points, (value) => row.select(value)),
@@ -47,7 +47,7 @@ export function thumbs(task, context) {
     controls: [questionNode(question, row.node)],
     read: () => (row.value ? { label: row.value === "true" } : {}),
     write: (value) => (row.value = typeof value.label === "boolean" ? String(value.label) : ""),
-    missing: () => (row.value ? "" : "Select good or bad"),
+    missing: () => (row.value ? "" : "Choose good or bad"),
     summary: () => row.valueName,
     actions: { 1: good, 2: bad, up: good, down: bad, less: good, more: bad },
   });

@@ -11,6 +11,7 @@ export class SaveStatus {
   constructor() {
     /** @type {number|null} time of the last save */
     this.savedAt = null;
+    this.saved = "";
     this.saving = false;
     this.numPending = 0;
     this.offline = false;
@@ -19,7 +20,9 @@ export class SaveStatus {
     setInterval(() => this.draw(), REDRAW_MS);
   }
 
-  saved() {
+  /** The server has a draft or an answer.  @param {"draft saved"|"submitted"} what */
+  setSaved(what) {
+    this.saved = what;
     this.savedAt = performance.now();
     this.saving = false;
     this.sessionError = 0;
@@ -57,7 +60,7 @@ export class SaveStatus {
     if (this.numPending > 1) return ["", `sending ${this.numPending}`];
     if (this.numPending || this.saving) return ["", "saving"];
     if (this.savedAt === null) return ["good", "ready"];
-    return ["good", `saved ${formatDuration(performance.now() - this.savedAt)} ago`];
+    return ["good", `${this.saved} ${formatDuration(performance.now() - this.savedAt)} ago`];
   }
 }
 
