@@ -11,7 +11,7 @@ from fairlead.labels import leases
 
 pytestmark = pytest.mark.browser
 
-AGAIN = "You answered this task before."
+AGAIN = "This is your earlier answer."
 
 
 def judge_three(studio: Studio, page: Page) -> list[str]:
@@ -119,7 +119,7 @@ def test_an_answer_is_taken_back_from_the_list(studio: Studio, browse: Browse) -
     expect(page.get_by_text(AGAIN)).to_be_visible()
     press(page, "s")
     dialog = page.get_by_role("dialog", name="Skip this task")
-    expect(dialog).to_contain_text("Your answer is taken back")
+    expect(dialog).to_contain_text("Your answer is removed")
     press(page, "1")
     until(page, lambda: studio.judged(campaign) == [])
     page.goto(f"{studio.url}/c/{campaign.slug}/answers")

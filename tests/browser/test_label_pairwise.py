@@ -52,7 +52,7 @@ def test_arrows_move_and_nothing_is_sent_without_a_choice(studio: Studio, browse
     campaign = studio.campaign("pairwise", items=2)
     page = start(studio, browse, campaign)
     page.keyboard.press("Enter")
-    expect(page.locator(".missing")).to_have_text("Select a step from 1 to 8")
+    expect(page.locator(".missing")).to_have_text("Choose how A and B compare")
     for _ in range(3):
         page.keyboard.press("ArrowRight")
     expect(page.get_by_role("radio", name="A slightly better")).to_be_checked()

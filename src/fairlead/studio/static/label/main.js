@@ -105,7 +105,7 @@ const tabs = new Tabs(config, {
   },
   delivered: (token) => {
     pace.confirm(token);
-    void queue.fill(); // the task is not held any more: another one can be
+    void queue.fill(pace.isUnsure); // the task is not held any more: another one can be
   },
   withdrawn: (token) => {
     pace.uncount(token);
@@ -570,8 +570,8 @@ function drawOutbox() {
 
 /** @param {Submission} submission @param {any} response */
 function handleDelivered(submission, response) {
+  status.setSaved(submission.what === "flag" ? "flag saved" : "answer saved");
   if (submission.what !== "flag") {
-    status.setSaved("submitted");
     pace.confirm(submission.token);
     tabs.tellDelivered(submission.token);
   }
@@ -580,7 +580,7 @@ function handleDelivered(submission, response) {
   if (submission.what !== "flag" && hasRejected) void rejectedAnswers.removeReplaced(submission);
   if (response?.late) toast("The task had expired. Your answer is saved and marked as late.");
   if (response?.replaced && !submission.replaces) showReplaced(submission.token, response.replaced);
-  if (outbox.pending.length === 0) void queue.fill();
+  if (outbox.pending.length === 0) void queue.fill(pace.isUnsure);
 }
 
 /**
@@ -657,16 +657,16 @@ addEventListener("pagehide", () => {
 });
 addEventListener("pageshow", (event) => event.persisted && location.reload());
 document.addEventListener("click", (event) => {
-  // A button that was clicked does not keep the focus, so that Enter submits the answer.
-  const isButton = event.target instanceof Element && event.target.closest("button:not(dialog *)");
-  if (isButton && event.detail > 0 && document.activeElement === isButton) stage.focus({ preventScroll: true });
+  // After a click no button keeps the focus, so that Enter submits the answer.
+  const hasFocus = document.activeElement?.matches("button:not(dialog *)");
+  if (hasFocus && event.detail > 0) stage.focus({ preventScroll: true });
 });
 byId("open-refused").addEventListener("click", () => void rejectedAnswers.openDialog());
 byId("open-keys").addEventListener("click", () => void openShortcuts());
 
 status.isPersistent = store.isPersistent;
 if (!store.isPersistent) {
-  const text = "This browser stores nothing between visits. Keep the page open until the status says submitted.";
+  const text = "This browser stores nothing between visits. Keep the page open until your answer is saved.";
   toast(text, { isLasting: true });
 }
 await outbox.load();

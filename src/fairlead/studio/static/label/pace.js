@@ -12,6 +12,7 @@ export class Pace {
     this.elsewhere = new Set();
     this.version = 0; // changes with each answer that is given, taken back or delivered
     this.hasFigures = false;
+    this.isUnsure = false; // the server's counts may include answers that were added to them here
     this.figures = { today: 0, total: 0, median_active_ms: null };
   }
 
@@ -62,6 +63,7 @@ export class Pace {
     const numMissing = numUnsent + this.elsewhere.size;
     const received = { today: figures.today + numMissing, total: figures.total + numMissing };
     this.figures = { ...figures, ...(isCurrent ? received : { today, total }) };
+    this.isUnsure = !isCurrent || numMissing > 0;
     this.hasFigures = true;
     this.#draw();
   }

@@ -20,7 +20,7 @@ export class SaveStatus {
     setInterval(() => this.draw(), REDRAW_MS);
   }
 
-  /** The server has a draft or an answer.  @param {"draft saved"|"submitted"} what */
+  /** The server has a draft or an answer.  @param {"draft saved"|"answer saved"|"flag saved"} what */
   setSaved(what) {
     this.saved = what;
     this.savedAt = performance.now();

@@ -48,6 +48,7 @@ export class TaskQueue {
     /** @type {QueuedTask[]} */
     this.entries = [];
     this.isFilling = false;
+    this.isStale = false; // another request has to follow the one under way
     this.failures = 0;
     this.timer = 0;
   }
@@ -72,10 +73,12 @@ export class TaskQueue {
     return this.entries.some((entry) => entry.task.token === token);
   }
 
-  /** Fetches tasks until enough are queued. */
-  async fill() {
-    if (this.isFilling || this.entries.length >= PREFETCH) return;
+  /** Fetches tasks until enough are queued.  @param {boolean} [always]  ask also when there are enough */
+  async fill(always = false) {
+    if (this.isFilling) this.isStale ||= always;
+    if (this.isFilling || (this.entries.length >= PREFETCH && !always)) return;
     this.isFilling = true;
+    this.isStale = false;
     clearTimeout(this.timer);
     const request = this.screen.requested();
     try {
@@ -85,6 +88,7 @@ export class TaskQueue {
       for (const task of response.assignments) await this.#add(task);
       this.isFilling = false;
       this.screen.filled(response);
+      if (this.isStale) void this.fill(true);
     } catch (error) {
       this.isFilling = false;
       this.screen.failed(error);
