@@ -1,17 +1,18 @@
 """Rows of a file as items: kinds of rows, grouping of answers, and rows that cannot be used."""
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
 
 from fairlead.core.errors import DataError
 from fairlead.data.file_source import SourceRow
-from fairlead.data.records import RECORD_KINDS, Message, Messages
+from fairlead.data.records import RECORD_KINDS, Message, Messages, ToolCall
 from fairlead.data.row_problem import RowLocation, RowProblem
-from fairlead.labels import row_parsing, row_to_items
+from fairlead.labels import items, row_parsing, row_to_items
 from fairlead.labels.database import Database
 from fairlead.labels.imports import ImportSource
-from fairlead.labels.items import NewItem
+from fairlead.labels.items import CandidateAnswer, NewItem
 from fairlead.labels.row_parsing import ParsedRow
 from fairlead.labels.task_kinds import TaskKind
 from fairlead.store.project import Project
@@ -28,6 +29,8 @@ from labels.import_files import (
     upload,
     user,
 )
+
+LONG_CALL = ToolCall("find", {"text": "x" * 400_001}, None)
 
 
 @pytest.mark.parametrize(
@@ -303,6 +306,45 @@ def test_rows_are_grouped_into_chunks_by_rows_and_items() -> None:
     assert [[len(new_items) for new_items, _ in chunk] for chunk in chunks] == [[1, 0, 1], [5], [2, 1]]
     assert list(row_to_items.chunks(rows[:2], 3)) == [rows[:2]]
     assert list(row_to_items.chunks([], 3)) == []
+
+
+@pytest.mark.parametrize("kind", ["demonstration", "chat"])
+def test_answers_that_are_not_shown_travel_with_the_item(kind: TaskKind) -> None:
+    answers = tuple(CandidateAnswer((Message("assistant", text),), "big") for text in ("4", "5"))
+    carried = {"id": "7", "metadata": {"topic": "sums"}}
+    where = RowLocation("rows.jsonl", 3)
+    row = ParsedRow(where, {}, "answers", (Message("user", "2?"),), answers, carried=carried)
+    [item], problems = row_to_items.to_items(row, kind)
+    kept = [{"text": "4", "model": "big"}, {"text": "5", "model": "big"}]
+    assert problems == [] and item.answers == ()
+    assert item.carried == {"id": "7", "metadata": {"topic": "sums", "answers": kept}}
+
+
+def test_long_rows_make_small_chunks() -> None:
+    """One chunk is stored in one transaction, for which everybody else waits."""
+    row: row_to_items.RowItems = ([NewItem((Message("user", "x" * 60),), ())], [])
+    assert [len(chunk) for chunk in row_to_items.chunks([row] * 5, 200, max_chars=100)] == [2, 2, 1]
+
+
+@pytest.mark.parametrize(
+    ("more", "why"),
+    [
+        ({"tags": ("t" * 101,)}, "a tag has more than 100 characters"),
+        ({"tags": tuple(map(str, range(51)))}, "there are 51 tags"),
+        (
+            {"answers": (CandidateAnswer((Message("assistant", "4"),), source="m" * 201),)},
+            "the name of a model",
+        ),
+        ({"prompt": (Message("user", "2?"),) * 501}, "a conversation has 501 messages"),
+        (
+            {"answers": (CandidateAnswer((Message("assistant", "", tool_calls=(LONG_CALL,)),)),)},
+            "a text has",
+        ),
+    ],
+)
+def test_a_file_has_the_bounds_of_the_api(more: dict[str, Any], why: str) -> None:
+    item = replace(NewItem((Message("user", "2?"),), ()), **more)
+    assert (items.why_too_long(item) or "").startswith(why)
 
 
 def test_task_kinds_of_a_kind_of_row() -> None:

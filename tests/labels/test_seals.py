@@ -16,6 +16,7 @@ from fairlead.labels import (
 from fairlead.labels.campaigns import guideline_table
 from fairlead.labels.database import Database
 from fairlead.labels.flags import flag_table
+from fairlead.labels.items import item_table
 from fairlead.labels.judgements import judgement_table
 from fairlead.labels.members import membership_table
 from fairlead.labels.people import person_table
@@ -46,6 +47,9 @@ CHANGES = {
     "judgement 2 was changed": update(judgement_table)
     .where(judgement_table.c.id == 2)
     .values(value={"preference": 2, "tie": None}),
+    "item 1 was changed": update(item_table)
+    .where(item_table.c.id == 1)
+    .values(answers=[{"messages": [{"role": "assistant", "content": "Swapped."}], "source": None}]),
     "judgement 1 was changed": update(judgement_table).where(judgement_table.c.id == 1).values(active_ms=9),
     "judgement 4 was deleted": delete(judgement_table).where(judgement_table.c.id == 4),
     "flag 1 was changed": update(flag_table).where(flag_table.c.id == 1).values(note="x"),

@@ -7,6 +7,7 @@ from sqlalchemy import Connection
 
 from fairlead.labels import (
     campaigns,
+    departures,
     events,
     item_search,
     items,
@@ -16,6 +17,7 @@ from fairlead.labels import (
     members,
     people,
     progress,
+    reservations,
     stranded,
 )
 from fairlead.labels.campaigns import Campaign
@@ -127,6 +129,51 @@ def test_an_expired_lease_is_in_nobodys_hands(database: Database) -> None:
         assert [person.holding for person in gone.people] in ([0], [])
         leases.expire(connection, campaign, at=after(2))
         assert progress.get_progress(connection, campaign, at=after(2)).open == 2
+
+
+@pytest.mark.parametrize("change", ["pause", "quota"])
+def test_what_is_kept_for_somebody_who_gets_no_items_is_told(database: Database, change: str) -> None:
+    with database.write() as connection:
+        campaign = open_campaign(connection, num_items=3, overlap=1)
+        ann, ben = join(connection, campaign, "Ann", "Ben")
+        assert reservations.reserve(connection, campaign, ben, by=LEAD, count=2) == 2
+        assert stranded.find_stranded(connection, campaign).judgements == 0
+        if change == "pause":
+            members.set_paused(connection, campaign.id, ben, paused=True, by=LEAD)
+        else:
+            members.set_quota(connection, campaign.id, ben, 0, by=LEAD)
+        judge_everything(connection, campaign, ann)
+        found = stranded.find_stranded(connection, campaign)
+        assert (found.judgements, found.kept, found.num_items) == (2, 2, 2)
+        assert [(one.missing, one.kept_for) for one in found.items] == [(1, ben), (1, ben)]
+        reservations.release(connection, campaign, ben, by=LEAD)
+        assert stranded.find_stranded(connection, campaign).judgements == 0
+
+
+def test_quotas_that_leave_too_few_judgements_are_told(database: Database) -> None:
+    with database.write() as connection:
+        campaign = open_campaign(connection, num_items=3, overlap=2)
+        ann, ben = join(connection, campaign, "Ann", "Ben")
+        members.set_quota(connection, campaign.id, ben, 1, by=LEAD)
+        found = stranded.find_stranded(connection, campaign)
+        assert (found.judgements, found.beyond_quotas, found.num_items) == (2, 2, 0)
+        judge_everything(connection, campaign, ann)
+        assert stranded.find_stranded(connection, campaign).judgements == 2
+        members.set_quota(connection, campaign.id, ben, 3, by=LEAD)
+        assert stranded.find_stranded(connection, campaign).judgements == 0
+
+
+@pytest.mark.parametrize("campaign_only", [True, False])
+def test_who_labels_no_more_gives_up_what_they_held(database: Database, campaign_only: bool) -> None:
+    with database.write() as connection:
+        campaign = open_campaign(connection, num_items=3, overlap=1)
+        ann, ben = join(connection, campaign, "Ann", "Ben")
+        reservations.reserve(connection, campaign, ben, by=LEAD)
+        assert len(lease(connection, campaign, ben)) == 1
+        only = campaign.id if campaign_only else None
+        departures.give_up_items(connection, ben, by=LEAD, campaign_id=only)
+        judge_everything(connection, campaign, ann)
+        assert judgements.count_current(connection, campaign.id, ann) == 3
 
 
 @pytest.mark.parametrize(

@@ -44,7 +44,69 @@ def work_to_do(database: Database) -> None:
         campaigns.set_state(connection, here, "open", by="system")
 
 
+def answer_to(app: FastAPI, url: str) -> int:
+    """The status for somebody new who opens a link."""
+    body = {"secret": url.rpartition("/")[2], "name": "Eve", "agree": True}
+    return web.stranger(app).post("/api/v1/join", json=body).status_code
+
+
 # ---------------------------------------------------------------- a campaign
+
+
+@pytest.mark.parametrize("end", ["removed", "demoted", "erased"])
+def test_links_end_with_the_role_of_who_made_them(
+    app: FastAPI, database: Database, helpful: None, end: str
+) -> None:
+    owner = web.browser(app, database, web.person(database, "Olga", "owner"))
+    lea = web.person(database, "Lea", helpful="lead")
+    made = web.browser(app, database, lea).post(f"{HERE}/invites", json={"role": "lead", "uses": 3}).json()
+    assert answer_to(app, made["url"]) == 200
+    if end == "removed":
+        assert owner.delete(f"{HERE}/people/{lea.rater}").status_code == 204
+    elif end == "demoted":
+        assert owner.patch(f"{HERE}/people/{lea.rater}", json={"role": "labeller"}).status_code == 200
+    else:
+        assert owner.post(f"/api/v1/people/{lea.rater}/erase", json={"confirm": "Lea"}).status_code == 204
+    assert answer_to(app, made["url"]) == 404
+
+
+def test_links_into_the_studio_end_with_the_role_of_who_made_them(app: FastAPI, database: Database) -> None:
+    olga, ada = web.person(database, "Olga", "owner"), web.person(database, "Ada", "owner")
+    made = web.browser(app, database, ada).post("/api/v1/invites", json={"role": "lead", "uses": 3}).json()
+    owner = web.browser(app, database, olga)
+    assert owner.patch(f"/api/v1/people/{ada.rater}", json={"role": "viewer"}).status_code == 200
+    assert answer_to(app, made["url"]) == 404
+
+
+def test_a_new_password_ends_the_other_links_of_the_person(app: FastAPI, database: Database) -> None:
+    owner = web.browser(app, database, web.person(database, "Olga", "owner"))
+    added = owner.post("/api/v1/people", json={"name": "Ada", "email": "ada@example.org"}).json()
+    newer = owner.post(f"/api/v1/people/{added['person']['rater']}/link").json()
+    body = {"email": "ada@example.org", "password": "correct horse"}
+    for link, status in ((newer, 200), (added, 404)):
+        secret = {"secret": link["url"].rpartition("/")[2]}
+        assert web.stranger(app).post("/api/v1/join", json=secret | body).status_code == status
+
+
+@pytest.mark.parametrize("end", ["viewer", "removed", "erased", "erases"])
+def test_items_of_who_leaves_go_to_others(app: FastAPI, database: Database, helpful: None, end: str) -> None:
+    work_to_do(database)
+    lead = web.browser(app, database, web.person(database, "Olga", "owner"))
+    ada, ben = (web.person(database, name, helpful="labeller") for name in ("Ada", "Ben"))
+    kept = lead.post(f"{HERE}/reservations", json={"rater": ben.rater})
+    assert kept.json() == {"num_changed": 2}
+    leaving = web.browser(app, database, ben)
+    assert len(leaving.post(f"{HERE}/next", json={"count": 1}).json()["assignments"]) == 1
+    staying = web.browser(app, database, ada)
+    assert staying.post(f"{HERE}/next", json={"count": 2}).json()["assignments"] == []
+    done = {
+        "viewer": lambda: lead.patch(f"{HERE}/people/{ben.rater}", json={"role": "viewer"}),
+        "removed": lambda: lead.delete(f"{HERE}/people/{ben.rater}"),
+        "erased": lambda: lead.post(f"/api/v1/people/{ben.rater}/erase", json={"confirm": "Ben"}),
+        "erases": lambda: leaving.post("/api/v1/me/erase", json={"confirm": "Ben"}),
+    }[end]()
+    assert done.is_success
+    assert len(staying.post(f"{HERE}/next", json={"count": 2}).json()["assignments"]) == 2
 
 
 def test_a_lead_asks_people_in(app: FastAPI, database: Database, helpful: None) -> None:

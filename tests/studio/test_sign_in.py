@@ -88,7 +88,7 @@ def test_a_labeller_joins_with_a_name_and_consent(app: FastAPI, database: Databa
         "Helpful" in page
         and "Who speaks English" in page
         and "15.50 EUR per hour" in page
-        and "pseudonym" in page
+        and "random name" in page
     )
     assert client.post(f"/join/{secret}", data={"name": "Ada"}).status_code == 422
     assert client.post(f"/join/{secret}", data={"name": "Ada", "agree": "true"}).status_code == 303
@@ -184,4 +184,4 @@ def test_two_people_cannot_both_take_the_last_use(app: FastAPI, database: Databa
     with database.write() as connection:
         credentials.use_invite(connection, secret, at=now())
     page = web.stranger(app).post(f"/join/{secret}", data={"name": "Ada", "agree": "true"})
-    assert page.status_code == 404 and "Ask for another one" in page.text
+    assert page.status_code == 404 and "ask for a new link" in page.text

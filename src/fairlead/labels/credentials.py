@@ -26,7 +26,7 @@ from sqlalchemy import (
 )
 
 from fairlead.labels import events
-from fairlead.labels.database import format_time, metadata, parse_time
+from fairlead.labels.database import format_time, metadata, now, parse_time
 from fairlead.labels.errors import Invalid, NotFound
 from fairlead.labels.members import CAMPAIGN_ROLES
 from fairlead.labels.people import STUDIO_ROLES, Person
@@ -259,6 +259,26 @@ def revoke_invite(
     events.append(
         connection, verb="invite.revoked", actor=by, campaign_id=campaign_id, subject=f"invite:{invite_id}"
     )
+
+
+def revoke_invites_of(connection: Connection, rater: str, *, campaign_id: int | None = None, by: str) -> None:
+    """Switch off the links that somebody made who no longer leads: into one campaign, or into all."""
+    made = (
+        invite_table.c.made_by == rater,
+        invite_table.c.revoked_at.is_(None),
+        invite_table.c.uses_left > 0,
+    )
+    query = select(invite_table.c.id, invite_table.c.campaign_id).where(*made)
+    if campaign_id is not None:
+        query = query.where(invite_table.c.campaign_id == campaign_id)
+    for invite_id, one in connection.execute(query).all():
+        revoke_invite(connection, invite_id, one, by=by, at=now())
+
+
+def revoke_personal_links(connection: Connection, person: Person) -> None:
+    """Switch off the links that let this person in without a password."""
+    links = (invite_table.c.person_id == person.id, invite_table.c.revoked_at.is_(None))
+    connection.execute(update(invite_table).where(*links).values(revoked_at=now()))
 
 
 # ---------------------------------------------------------------- tokens

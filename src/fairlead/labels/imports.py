@@ -70,6 +70,7 @@ JOB_KIND = "import"
 ROWS_PER_TRANSACTION = 200
 NUM_PREVIEW_ITEMS = 5  # items in a preview
 MAX_PREVIEW_ROWS = 1000  # rows that a preview converts
+MAX_PREVIEW_ITEMS = 2000  # after which a preview converts no more rows
 MAX_SET_ASIDE = 1_000_000  # characters of a row that is kept among those set aside
 
 
@@ -143,6 +144,8 @@ def preview(
         num_revealing += sum(items.names_its_model(item) is not None for item in row_items)
         first_items += row_items[: NUM_PREVIEW_ITEMS - len(first_items)]
         set_aside += [_to_set_aside(problem) for problem in problems]
+        if num_items >= MAX_PREVIEW_ITEMS:
+            break
     return ImportPreview(
         items=tuple(first_items),
         problems=tuple(set_aside),

@@ -85,6 +85,10 @@ slot_table = Table(
 MAX_PRIORITY = 100
 MAX_TEXT = 400_000  # characters of one text
 MAX_ITEM_TEXT = 1_000_000  # characters of all texts of an item, which a page shows at once
+MAX_TURNS = 500  # of a prompt or an answer
+MAX_TAGS = 50
+MAX_TAG = 100  # characters
+MAX_SOURCE = 200  # characters of the name of a model or an author
 ROWS_PER_STATEMENT = 500
 
 
@@ -228,8 +232,20 @@ def why_unjudgeable(answers: Sequence[CandidateAnswer]) -> str | None:
 
 def why_too_long(row: NewItem) -> str | None:
     """The reason why nobody can read an item on a page, or None."""
+    longest_turns = max(map(len, (row.prompt, *(answer.messages for answer in row.answers))))
+    if longest_turns > MAX_TURNS:
+        return f"a conversation has {longest_turns:,} messages; the limit is {MAX_TURNS}"
+    if len(row.tags) > MAX_TAGS:
+        return f"there are {len(row.tags):,} tags; the limit is {MAX_TAGS}"
+    if any(len(tag) > MAX_TAG for tag in row.tags):
+        return f"a tag has more than {MAX_TAG} characters"
+    if any(len(answer.source or "") > MAX_SOURCE for answer in row.answers):
+        return f"the name of a model has more than {MAX_SOURCE} characters"
     texts = [
-        message.content for turns in (row.prompt, *(a.messages for a in row.answers)) for message in turns
+        text
+        for turns in (row.prompt, *(answer.messages for answer in row.answers))
+        for message in turns
+        for text in (message.content, message.reasoning or "", *(str(call) for call in message.tool_calls))
     ]
     carried = json.dumps([row.carried, row.reference, [answer.params for answer in row.answers]], default=str)
     longest = max(map(len, [*texts, carried]))

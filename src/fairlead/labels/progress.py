@@ -178,7 +178,7 @@ def get_progress(
         finish=throughput.estimate_finish(connection, campaign, days, wanted - slots["done"], at, zone),
         people=_list_raters(connection, campaign, by_rater, first_shown, skips, at),
         stuck=leases.list_stuck(connection, campaign, since_s=min(STUCK_S, campaign.lease_s), at=at),
-        stranded=stranded.find_stranded(connection, campaign),
+        stranded=stranded.find_stranded(connection, campaign, at=at),
         flags=flags.list_flags(connection, campaign.id),
         skips=_by_reason(skips),
         recent=list_recent(connection, campaign),

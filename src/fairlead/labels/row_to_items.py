@@ -8,7 +8,7 @@ line, field, value and remedy.
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from itertools import combinations
-from typing import Literal, TypeAlias, get_args
+from typing import Any, Literal, TypeAlias, get_args
 
 from fairlead.core.errors import DataError
 from fairlead.core.plural import counted
@@ -32,6 +32,7 @@ KINDS_OF_ROW: Mapping[str, tuple[TaskKind, ...]] = {  # row kind -> task kinds, 
 }
 
 Pairing = Literal["each", "all"]
+MAX_CHUNK_CHARS = 1_000_000  # stored in one transaction, while which nobody else can save
 PAIRINGS: tuple[Pairing, ...] = get_args(Pairing)
 MOST_PAIRED = 20  # answers per row when all pairs are formed; 20 answers give 190 items
 
@@ -46,6 +47,7 @@ def to_items(
     except BadRow as error:
         return [], [*row.problems, replace(error.problem, row=row.row)]
     prompt = row.prompt + row.answers[0].messages if kind == "conversation" else row.prompt
+    unused = row.answers if kind in ("demonstration", "chat") else ()
     new_items, problems = [], list(row.problems)
     for group in groups:
         item = NewItem(
@@ -54,7 +56,7 @@ def to_items(
             tags=row.tags,
             reference=row.reference,
             source=source[:200],
-            carried=row.carried,
+            carried=_with_answers(row.carried, unused),
         )
         reason = _why_unusable(item)
         if reason is None:
@@ -68,16 +70,21 @@ def to_items(
     return new_items, problems
 
 
-def chunks(rows: Iterable[RowItems], size: int) -> Iterator[list[RowItems]]:
-    """Group rows into chunks of at least `size` rows or items, without splitting a row."""
+def chunks(
+    rows: Iterable[RowItems], size: int, *, max_chars: int = MAX_CHUNK_CHARS
+) -> Iterator[list[RowItems]]:
+    """Group rows into chunks of at least `size` rows or items, or `max_chars` characters of text, without
+    splitting a row.
+    """
     chunk: list[RowItems] = []
-    num = 0
+    num = chars = 0
     for row in rows:
         chunk.append(row)
         num += max(1, len(row[0]))
-        if num >= size:
+        chars += sum(map(_num_chars, row[0]))
+        if num >= size or chars >= max_chars:
             yield chunk
-            chunk, num = [], 0
+            chunk, num, chars = [], 0, 0
     if chunk:
         yield chunk
 
@@ -88,6 +95,20 @@ def task_kinds_of(row_kind: str) -> tuple[TaskKind, ...]:
             f"Rows of the kind {row_kind} cannot be judged. Import one of: {', '.join(KINDS_OF_ROW)}."
         )
     return KINDS_OF_ROW[row_kind]
+
+
+def _with_answers(carried: Mapping[str, Any], answers: Sequence[CandidateAnswer]) -> Mapping[str, Any]:
+    """What travels with the item, and the answers of a row of which only the prompt is used."""
+    if not answers:
+        return carried
+    kept = [{"text": answer.messages[-1].content, "model": answer.source} for answer in answers]
+    return {**carried, "metadata": {**(carried.get("metadata") or {}), "answers": kept}}
+
+
+def _num_chars(item: NewItem) -> int:
+    return sum(
+        len(turn.content) for turns in (item.prompt, *(a.messages for a in item.answers)) for turn in turns
+    )
 
 
 # ---------------------------------------------------------------- groups of answers

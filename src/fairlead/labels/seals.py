@@ -6,6 +6,9 @@ deleted or added behind the studio's back is found by `events.verify`.  Events s
 only, from which nobody can guess a short text.  A row that the studio deletes, with the person it belongs to,
 is sealed as gone.
 
+The texts of an item are compared with the digest that is stored with them, so that nobody turns a judgement
+round by swapping two answers.
+
 Whoever changes SEALED sets SEALED_SINCE to the new version of the database: `schema.upgrade` then seals the
 existing rows anew.
 """
@@ -135,6 +138,16 @@ def find_problem(connection: Connection, sealed_by_event: Mapping[int, str]) -> 
     for kind in SEALED:
         if problem := _find_problem_of_table(connection, kind):
             return problem
+    return _find_changed_item(connection)
+
+
+def _find_changed_item(connection: Connection) -> str | None:
+    """Items need no seals: each contains the digest of its texts, by which an import finds duplicates."""
+    item = metadata.tables["item"]
+    for row in _stream(connection, select(item.c.id, item.c.digest, item.c.prompt, item.c.answers)):
+        texts = [row.prompt, [answer["messages"] for answer in row.answers]]
+        if row.digest != digest.of_json(texts):
+            return f"item {row.id} was changed after it was added"
     return None
 
 

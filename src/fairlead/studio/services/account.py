@@ -7,7 +7,7 @@ from typing import Any, Literal
 from pydantic import BaseModel, Field
 from sqlalchemy import Connection
 
-from fairlead.labels import campaigns, credentials, members, passwords, people, personal_data
+from fairlead.labels import campaigns, credentials, departures, members, passwords, people, personal_data
 from fairlead.labels.campaigns import Campaign
 from fairlead.labels.credentials import MAX_DAYS, ApiToken
 from fairlead.labels.errors import Invalid, NotAllowed
@@ -237,6 +237,8 @@ def erase_own_account(
         raise Invalid({"confirm": f"must be your name as shown here: {viewer.name}"})
     confirm_person(database, wrong_passwords, viewer, body.current_password, now=now)
     with database.write() as connection:
+        departures.give_up_items(connection, viewer.rater, by=viewer.rater)
+        credentials.revoke_invites_of(connection, viewer.rater, by=viewer.rater)
         people.erase(connection, people.get_by_id(connection, viewer.person), by=viewer.rater)
     people.scrub_erased(database)
 
@@ -272,6 +274,7 @@ def _end_other_access(connection: Connection, person: Person, viewer: Viewer) ->
     """End the sessions and the tokens of a person, except the one of this request."""
     credentials.end_sessions(connection, person, except_secret=viewer.secret)
     credentials.revoke_tokens(connection, person, except_secret=viewer.secret)
+    credentials.revoke_personal_links(connection, person)
 
 
 def _token_out(token: ApiToken) -> TokenOut:

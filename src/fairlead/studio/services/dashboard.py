@@ -77,13 +77,16 @@ class StrandedItemOut(FromAttributes):
     item_id: int
     missing: int  # judgements that nobody here may make
     skipped_by: list[str]  # raters who skipped the item and could get it back
+    kept_for: str | None  # a rater for whom the judgements are kept, and who gets no items
 
 
 class StrandedOut(FromAttributes):
-    judgements: int  # that nobody here may make, because everybody has judged or skipped the item
+    judgements: int  # that nobody here may make
     num_items: int
     num_raters: int  # who label here and are not paused
     items: list[StrandedItemOut]  # the first 50
+    kept: int  # of the judgements: those kept for somebody who gets no items
+    beyond_quotas: int  # of the judgements: those that are more than people may make together
 
 
 class FlagOut(FromAttributes):
@@ -187,7 +190,8 @@ def rater_names(database: Database, figures: Figures) -> dict[str, str]:
     """Pseudonym -> name of everybody on the dashboard.  For leads only."""
     raters = {rater.rater for rater in figures.progress.people}
     raters |= {flag.rater for flag in figures.progress.flags}
-    raters |= {rater for item in figures.progress.stranded.items for rater in item.skipped_by}
+    stranded = figures.progress.stranded.items
+    raters |= {rater for item in stranded for rater in (*item.skipped_by, item.kept_for) if rater}
     with database.read() as connection:
         return people.names_of(connection, raters)
 

@@ -5,7 +5,7 @@ from typing import Literal
 
 from pydantic import BaseModel, Field
 
-from fairlead.labels import credentials, members, people, reservations
+from fairlead.labels import credentials, departures, members, people, reservations
 from fairlead.labels.credentials import MAX_DAYS, MAX_USES, Invite
 from fairlead.labels.errors import Conflict, Invalid, NotAllowed
 from fairlead.labels.members import Member
@@ -151,6 +151,8 @@ def set_studio_role(database: Database, viewer: Viewer, rater: str, body: Person
         person = people.get(connection, rater)
         if "was" in body.model_fields_set:
             people.require_role(connection, person, was=body.was, wanted=body.role)
+        if person.role in ("lead", "owner") and body.role != person.role:
+            credentials.revoke_invites_of(connection, rater, by=viewer.rater)
         return _person_out(people.set_role(connection, person, body.role, by=viewer.rater))
 
 
@@ -163,6 +165,8 @@ def erase_person(
         raise Invalid({"confirm": f"must be the person's name: {person.name}"})
     account.confirm_person(database, wrong_passwords, viewer, body.current_password, now=now)
     with database.write() as connection:
+        departures.give_up_items(connection, rater, by=viewer.rater)
+        credentials.revoke_invites_of(connection, rater, by=viewer.rater)
         people.erase(connection, people.get(connection, rater), by=viewer.rater)
     people.scrub_erased(database)
 
@@ -190,10 +194,15 @@ def change_member(database: Database, viewer: Viewer, rater: str, body: MemberCh
     campaign_id = viewer.campaign.id
     with database.write() as connection:
         member = members.get(connection, campaign_id, rater)
+        leads = member.role == "lead"
         if body.role is not None and body.was is not None:
             members.require_role(connection, campaign_id, rater, was=body.was, wanted=body.role)
         if body.role is not None:
             member = members.set_role(connection, campaign_id, rater, body.role, by=viewer.rater)
+            if leads and body.role != "lead":
+                credentials.revoke_invites_of(connection, rater, campaign_id=campaign_id, by=viewer.rater)
+            if body.role == "viewer":
+                departures.give_up_items(connection, rater, by=viewer.rater, campaign_id=campaign_id)
         if body.paused is not None:
             member = members.set_paused(connection, campaign_id, rater, paused=body.paused, by=viewer.rater)
         if "quota" in body.model_fields_set:
@@ -207,7 +216,8 @@ def remove_member(database: Database, viewer: Viewer, rater: str) -> None:
         raise Conflict(OWN_ROLE)
     with database.write() as connection:
         members.remove(connection, viewer.campaign.id, rater, by=viewer.rater)
-        reservations.release(connection, viewer.campaign, rater, by=viewer.rater)
+        departures.give_up_items(connection, rater, by=viewer.rater, campaign_id=viewer.campaign.id)
+        credentials.revoke_invites_of(connection, rater, campaign_id=viewer.campaign.id, by=viewer.rater)
 
 
 # ---------------------------------------------------------------- invites

@@ -190,6 +190,7 @@ def _set_credentials(
         people.change(connection, person, email=newcomer.email or None, password=password)
         credentials.end_sessions(connection, person)
         credentials.revoke_tokens(connection, person)
+        credentials.revoke_personal_links(connection, person)
     elif newcomer.subject is not None:
         people.link_subject(connection, person, newcomer.subject)
     elif person.email is not None:
