@@ -293,7 +293,7 @@ def verify(database: DatabaseUrl = None, project: ProjectDir = None, as_json: As
         {"database": opened_database.url, "num_events": verdict.num_events},
         [
             f"All {counted(verdict.num_events, 'event')} are unchanged, and none is missing. "
-            "So are the judgements, flags, guidelines and roles."
+            "So are the judgements, flags, guidelines, roles and texts of items."
         ],
         as_json=as_json,
         next="fairlead studio status",
