@@ -152,8 +152,10 @@ def get_many(
         assignment_table.c.campaign_id == campaign_id,
     )
     rows = connection.execute(query).all()
-    found = {item.id: item for item in items.get_many(connection, campaign_id, [row.item_id for row in rows])}
-    return {row.token: from_row(row, found[row.item_id]) for row in rows}
+    items_by_id = {
+        item.id: item for item in items.get_many(connection, campaign_id, [row.item_id for row in rows])
+    }
+    return {row.token: from_row(row, items_by_id[row.item_id]) for row in rows}
 
 
 def get_row(

@@ -263,16 +263,16 @@ def revoke_invite(
 
 def revoke_invites_of(connection: Connection, rater: str, *, campaign_id: int | None = None, by: str) -> None:
     """Switch off the links that somebody made who no longer leads: into one campaign, or into all."""
-    made = (
+    open_invites = (
         invite_table.c.made_by == rater,
         invite_table.c.revoked_at.is_(None),
         invite_table.c.uses_left > 0,
     )
-    query = select(invite_table.c.id, invite_table.c.campaign_id).where(*made)
+    query = select(invite_table.c.id, invite_table.c.campaign_id).where(*open_invites)
     if campaign_id is not None:
         query = query.where(invite_table.c.campaign_id == campaign_id)
-    for invite_id, one in connection.execute(query).all():
-        revoke_invite(connection, invite_id, one, by=by, at=now())
+    for invite_id, invited_to in connection.execute(query).all():
+        revoke_invite(connection, invite_id, invited_to, by=by, at=now())
 
 
 def revoke_personal_links(connection: Connection, person: Person) -> None:

@@ -21,9 +21,9 @@ def give_up_items(
         campaign_ids = sorted(connection.execute(anywhere).scalars())
     else:
         campaign_ids = [campaign_id]
-    for one in campaign_ids:
-        tokens = select(assignment_table.c.token).where(*held, assignment_table.c.campaign_id == one)
+    for each in campaign_ids:
+        tokens = select(assignment_table.c.token).where(*held, assignment_table.c.campaign_id == each)
         in_order = tokens.order_by(assignment_table.c.slot_id).with_for_update()
         for token in connection.execute(in_order).scalars().all():
             leases.end(connection, token, "released", at=at)
-        reservations.release(connection, campaigns.get_by_id(connection, one), rater, by=by)
+        reservations.release(connection, campaigns.get_by_id(connection, each), rater, by=by)

@@ -86,13 +86,13 @@ def find_stranded(connection: Connection, campaign: Campaign, *, at: datetime | 
     totals = func.count().over(), func.sum(both.c.missing).over(), num_kept
     query = select(both, *(total.label(name) for total, name in zip(totals, TOTALS, strict=True)))
     rows = connection.execute(query.order_by(both.c.item_id).limit(MAX_LISTED)).all()
-    found, kept, num_items = (
+    num_found, kept, num_items = (
         (int(rows[0].num_all), int(rows[0].num_kept), rows[0].num_items) if rows else (0, 0, 0)
     )
-    beyond = max(0, _beyond_quotas(connection, campaign, num_left, time) - (found - kept))
+    beyond = max(0, _beyond_quotas(connection, campaign, num_left, time) - (num_found - kept))
     skips = skips_of_items(connection, [row.item_id for row in rows]) if rows else {}
     return Stranded(
-        judgements=found + beyond,
+        judgements=num_found + beyond,
         num_items=num_items,
         num_raters=len(raters),
         items=[

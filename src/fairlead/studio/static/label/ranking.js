@@ -139,9 +139,10 @@ export function ranking(task, context) {
     rankList.replaceChildren(...rows, nextRow);
     tray.replaceChildren(...unranked().map(letterButton));
     tray.hidden = unranked().length === 0;
-    if (hasKeyboard && selected) hint.textContent = `${selected}: press its rank, = to tie, or use the arrow keys`;
-    else if (selected) hint.textContent = `${selected}: tap its rank, or = to tie`;
-    else hint.textContent = hasKeyboard ? "Press a letter, then its rank" : "Tap a letter, then its rank";
+    const [first, then] = hasKeyboard
+      ? ["Press a letter, then its rank", "press its rank, = to tie, or use the arrow keys"]
+      : ["Tap a letter, then its rank", "tap its rank, or = to tie"];
+    hint.textContent = selected ? `${selected}: ${then}` : first;
     for (const pane of panes) {
       const rank = rankOf(pane.answer.letter);
       pane.badge.textContent = rank ? ordinal(rank) : "";
