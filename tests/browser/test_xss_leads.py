@@ -15,7 +15,7 @@ from browser.test_xss import PER_ITEM, STORED, Watch
 from fairlead.data.records import Message
 from fairlead.labels import flags, judgements, leases
 from fairlead.labels.campaigns import Campaign
-from fairlead.labels.items import NewItem
+from fairlead.labels.items import MAX_SOURCE, MAX_TAG, NewItem
 from fairlead.labels.people import LONGEST_NAME, Person
 
 pytestmark = pytest.mark.browser
@@ -34,6 +34,10 @@ GROUPS = [STORED[start : start + PER_ITEM] for start in range(0, len(STORED), PE
 NAMES = [text for text in STORED if text.isprintable() and len(text) <= LONGEST_NAME]
 NAME = "<script>window.owned=1</script><img src=x onerror=alert(1)>"
 CHIP = "<img src=x onerror=alert(1)>"
+
+
+def tags_of(texts: list[str]) -> tuple[str, ...]:
+    return tuple(text for text in texts if len(text) <= MAX_TAG)
 
 
 def quiet(watch: Watch) -> list[str]:
@@ -69,8 +73,8 @@ def test_items_their_judgements_and_flags(studio: Studio, browse: Browse, owner:
     rows = [
         NewItem(
             (Message("user", "\n\n".join(group)),),
-            tuple(answer(text, text) for text in group),
-            tags=tuple(group),
+            tuple(answer(text, text[:MAX_SOURCE]) for text in group),
+            tags=tags_of(group),
             source=group[0][:200],
         )
         for group in GROUPS
@@ -111,7 +115,9 @@ def test_items_their_judgements_and_flags(studio: Studio, browse: Browse, owner:
 
 def test_the_dashboard_as_it_changes(studio: Studio, browse: Browse, owner: Person) -> None:
     """Parts of it are replaced by what the server sends."""
-    rows = [NewItem((Message("user", f"Question {n}"),), tags=tuple(group)) for n, group in enumerate(GROUPS)]
+    rows = [
+        NewItem((Message("user", f"Question {n}"),), tags=tags_of(group)) for n, group in enumerate(GROUPS)
+    ]
     campaign = studio.campaign("demonstration", items=rows, name=NAME)
     page = browse(owner)
     watch = Watch(page, studio.url)
